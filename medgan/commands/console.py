@@ -1,0 +1,93 @@
+"""How a command talks: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Advance(Protocol):
+    """Told how far a piece of work is."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """Say that ``done`` of ``total`` steps are done."""
+
+
+@dataclass(frozen=True)
+class Console:
+    """Where a command speaks.
+
+    Attributes
+    ----------
+    quiet : bool
+        No notices and no progress; errors and results remain.
+    as_json : bool
+        The result is one JSON object on stdout instead of lines for people.
+    """
+
+    quiet: bool = False
+    as_json: bool = False
+
+    def notice(self, sentence: str) -> None:
+        """Say a sentence on stderr."""
+        if not self.quiet:
+            sys.stderr.write(sentence + "\n")
+            sys.stderr.flush()
+
+    def result(self, facts: dict[str, Any], lines: list[str]) -> None:
+        """Print the result: the facts as JSON, or the lines."""
+        text = json.dumps(facts, ensure_ascii=False) if self.as_json else "\n".join(lines)
+        if text:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+
+    @contextmanager
+    def progress(self, words: str, *, initial: int = 0) -> Iterator[Advance]:
+        """Show a bar with the time left on stderr while the block runs; on a pipe, a line every tenth of the way."""
+        if self.quiet:
+            yield lambda done, total: None
+        elif sys.stderr.isatty():
+            yield from _bar(words, initial)
+        else:
+            yield _lines(words)
+
+
+def _bar(words: str, initial: int) -> Iterator[Advance]:
+    from rich.console import Console as RichConsole
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=RichConsole(stderr=True), transient=True) as progress:
+        task = progress.add_task(words, total=None, completed=initial)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _lines(words: str) -> Advance:
+    shown = -1
+
+    def advance(done: int, total: int) -> None:
+        nonlocal shown
+        tenth = 10 * done // max(total, 1)
+        if tenth > shown:
+            shown = tenth
+            sys.stderr.write(f"{words}: {done} of {total}\n")
+            sys.stderr.flush()
+
+    return advance

@@ -1,0 +1,218 @@
+"""The terms of CycleGAN's losses as functions of networks and images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from medgan.errors import TrainingError
+from medgan.methods.cyclegan_settings import CycleGANSettings
+from medgan.methods.gradient_correlation import gradient_correlation
+from medgan.methods.intensity_table import apply_table, smooth_distance
+from medgan.methods.structural_similarity import structural_similarity
+from medgan.methods.warm_start import Knots
+
+
+@dataclass(frozen=True, kw_only=True)
+class CycleGANBatch:
+    """Unpaired images of the two domains.
+
+    Parameters
+    ----------
+    source, target : Tensor
+        (N, 1, I, J[, K]), values in [-1, 1]; the two may differ in size and N.
+    source_body, target_body : Tensor or None
+        Same shapes, 1 inside the body.
+    source_case_ids, target_case_ids : tuple of str
+        Pseudonyms, for messages.
+    """
+
+    source: Tensor
+    target: Tensor
+    source_body: Tensor | None = None
+    target_body: Tensor | None = None
+    source_case_ids: tuple[str, ...] = ()
+    target_case_ids: tuple[str, ...] = ()
+
+    @property
+    def case_ids(self) -> tuple[str, ...]:
+        """Pseudonyms of source and target cases."""
+        return self.source_case_ids + self.target_case_ids
+
+
+@dataclass(frozen=True, kw_only=True)
+class Networks:
+    """The four networks."""
+
+    source_to_target: nn.Module
+    target_to_source: nn.Module
+    target_discriminator: nn.Module
+    source_discriminator: nn.Module
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cycles:
+    """The four images of a forward pass; ``synthetic_target`` = G(x), ``reconstructed_source`` = F(G(x)), and so on."""
+
+    synthetic_target: Tensor
+    reconstructed_source: Tensor
+    synthetic_source: Tensor
+    reconstructed_target: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorTerms:
+    """Loss terms of the generators, each already weighted; None where it was not computed."""
+
+    adversarial_target: Tensor | None = None
+    adversarial_source: Tensor | None = None
+    cycle_source: Tensor | None = None
+    cycle_target: Tensor | None = None
+    identity_source: Tensor | None = None
+    identity_target: Tensor | None = None
+    structure: Tensor | None = None
+    anchor: Tensor | None = None
+    table_target: Tensor | None = None
+    table_source: Tensor | None = None
+
+    def items(self) -> Iterable[tuple[str, Tensor]]:
+        """Return the computed terms by name."""
+        return [(name, term) for name, term in vars(self).items() if term is not None]
+
+    @property
+    def total(self) -> Tensor:
+        """Their sum."""
+        return torch.stack([term for _, term in self.items()]).sum()
+
+
+def prepared(batch: CycleGANBatch, device: torch.device, *, body_mask: bool, outside: float) -> CycleGANBatch:
+    """Return the batch on a device, with ``outside`` beyond the bodies if there are any.
+
+    Raises
+    ------
+    TrainingError
+        If body masks are needed and missing.
+    """
+    source, target = batch.source.to(device), batch.target.to(device)
+    source_body = target_body = None
+    if body_mask:
+        if batch.source_body is None or batch.target_body is None:
+            raise TrainingError(
+                "A CycleGAN with body_mask needs source_body and target_body in every batch: found none "
+                f"(cases: {', '.join(batch.case_ids) or 'not named'}). Add a body mask to the recipe."
+            )
+        source_body, target_body = batch.source_body.to(device) > 0.5, batch.target_body.to(device) > 0.5
+        source, target = torch.where(source_body, source, outside), torch.where(target_body, target, outside)
+    return CycleGANBatch(
+        source=source,
+        target=target,
+        source_body=source_body,
+        target_body=target_body,
+        source_case_ids=batch.source_case_ids,
+        target_case_ids=batch.target_case_ids,
+    )
+
+
+def translate_cycles(
+    source_to_target: nn.Module,
+    target_to_source: nn.Module,
+    batch: CycleGANBatch,
+    *,
+    noise: float,
+    quantize: bool,
+    generator: torch.Generator,
+) -> Cycles:
+    """Translate source and target images there and back; what is disturbed between the legs is not returned."""
+    synthetic_target = source_to_target(batch.source, batch.source_body)
+    synthetic_source = target_to_source(batch.target, batch.target_body)
+
+    def return_input(image: Tensor) -> Tensor:
+        if noise:
+            image = image + noise * torch.randn(image.shape, generator=generator).to(image.device)
+        return quantized(image) if quantize else image
+
+    return Cycles(
+        synthetic_target=synthetic_target,
+        reconstructed_source=target_to_source(return_input(synthetic_target), batch.source_body),
+        synthetic_source=synthetic_source,
+        reconstructed_target=source_to_target(return_input(synthetic_source), batch.target_body),
+    )
+
+
+def generator_terms(
+    networks: Networks, batch: CycleGANBatch, cycles: Cycles, settings: CycleGANSettings, *, step: int
+) -> GeneratorTerms:
+    """Return the weighted terms of the generators' loss; ``step`` steps have been taken before."""
+    weights = settings.weights
+    terms: dict[str, Tensor] = {}
+    if real := weights.adversarial * settings.warm_start.adversarial_share_at(step):
+        terms["adversarial_target"] = real * _to_one(networks.target_discriminator(cycles.synthetic_target))
+        terms["adversarial_source"] = real * _to_one(networks.source_discriminator(cycles.synthetic_source))
+    if weights.cycle:
+        for name, reconstructed, original in (
+            ("cycle_source", cycles.reconstructed_source, batch.source),
+            ("cycle_target", cycles.reconstructed_target, batch.target),
+        ):
+            terms[name] = weights.cycle * cycle_distance(reconstructed, original, kind=settings.cycle)
+    if weights.identity:
+        unchanged_target = networks.source_to_target(batch.target, batch.target_body)
+        unchanged_source = networks.target_to_source(batch.source, batch.source_body)
+        terms["identity_target"] = weights.identity * F.l1_loss(unchanged_target, batch.target)
+        terms["identity_source"] = weights.identity * F.l1_loss(unchanged_source, batch.source)
+    if weights.structure:
+        signed = settings.structure_signed
+        agreement = gradient_correlation(batch.source, cycles.synthetic_target, signed=signed)
+        agreement = agreement + gradient_correlation(batch.target, cycles.synthetic_source, signed=signed)
+        terms["structure"] = weights.structure * (2.0 - agreement)
+    if anchor := settings.warm_start.anchor_weight_at(step):
+        table = apply_table(batch.source, settings.warm_start.knots)
+        terms["anchor"] = anchor * smooth_distance(
+            cycles.synthetic_target, table, batch.source_body, window=settings.warm_start.anchor_window
+        )
+    return GeneratorTerms(**terms)
+
+
+def warm_start_terms(
+    source_to_target: nn.Module, target_to_source: nn.Module, batch: CycleGANBatch, knots: Knots
+) -> GeneratorTerms:
+    """Return the terms of the warm start: both generators follow the table, forward and back, inside the body."""
+    table = apply_table(batch.source, knots)
+    if batch.source_body is not None:
+        table = torch.where(batch.source_body, table, batch.source)
+    return GeneratorTerms(
+        table_target=_mean_inside((source_to_target(batch.source, batch.source_body) - table).abs(), batch.source_body),
+        table_source=_mean_inside((target_to_source(table, batch.source_body) - batch.source).abs(), batch.source_body),
+    )
+
+
+def discriminator_loss(discriminator: nn.Module, *, real: Tensor, synthetic: Tensor) -> Tensor:
+    """Return ``0.5 [mean((D(real) - 1)^2) + mean(D(synthetic)^2)]``."""
+    return 0.5 * (_to_one(discriminator(real)) + discriminator(synthetic).square().mean())
+
+
+def cycle_distance(reconstructed: Tensor, original: Tensor, *, kind: str) -> Tensor:
+    """Return the distance of a reconstruction from its original: L1, or 0.84 (1 - SSIM) + 0.16 L1."""
+    absolute = F.l1_loss(reconstructed, original)
+    if kind == "l1":
+        return absolute
+    return 0.84 * (1.0 - structural_similarity(reconstructed, original)) + 0.16 * absolute
+
+
+def quantized(image: Tensor) -> Tensor:
+    """Round an image in [-1, 1] to 256 levels; the gradient passes as if nothing had happened (straight through)."""
+    rounded = ((image.detach() + 1.0) * 127.5).round() / 127.5 - 1.0
+    return image + (rounded - image.detach())
+
+
+def _to_one(logits: Tensor) -> Tensor:
+    return (logits - 1.0).square().mean()
+
+
+def _mean_inside(values: Tensor, body: Tensor | None) -> Tensor:
+    if body is None:
+        return values.mean()
+    return (values * body).sum() / body.sum().clamp_min(1)

@@ -1,0 +1,118 @@
+"""Draw training patches from prepared cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from medgan.cohort import Case
+from medgan.errors import PatchError
+from medgan.geometry import Box
+from medgan.patches.augment import Augmentation, AugmentSettings
+from medgan.volume import Quantity
+
+Index3 = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class DrawnPatch:
+    """A patch as a network sees it.
+
+    Attributes
+    ----------
+    image : (I, J, K) float32 in [-1, 1]
+    body : (I, J, K) float32, 1 inside the body
+    case_id : str
+    position : three floats in [0, 1]
+        Center of the patch relative to the body's bounding box; what focal sampling repeats in the other domain.
+    """
+
+    image: npt.NDArray[np.float32]
+    body: npt.NDArray[np.float32]
+    case_id: str
+    position: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class PatchSampler:
+    """Patches of one domain, each of a random case, centered on a random voxel of its body.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        Prepared: one NORMALIZED image and the label map ``body`` on one grid.
+    patch : (I, J, K)
+    augment : AugmentSettings
+    focus : float
+        Spread of focal sampling as a share of the body's bounding box.
+
+    Raises
+    ------
+    PatchError
+        If there is no case, one has an empty body or an image that is not normalized, or a length is not positive.
+    GeometryError
+        If a body is not on its image's grid.
+
+    Notes
+    -----
+    Focal sampling after ganslate (Beyond-deep-learning, 2022): a patch near the same relative place of the body as its
+    counterpart in the other domain. Here the place is that of the nearest body voxel to a normally distributed point.
+    """
+
+    cases: Sequence[Case]
+    patch: Index3
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    focus: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.cases:
+            raise PatchError("A sampler needs at least one case: found none.")
+        if len(self.patch) != 3 or min(self.patch) < 1 or not self.focus > 0:
+            raise PatchError(
+                f"A sampler needs three positive lengths and a positive spread: found {self.patch}, {self.focus}."
+            )
+        for case in self.cases:
+            image, body = case.image, case.label("body")
+            if image.quantity is not Quantity.NORMALIZED:
+                raise PatchError(
+                    f"A sampler needs normalized images: case {case.case_id} has {image.quantity.label}. "
+                    "Add an intensity stage to the recipe."
+                )
+            body.grid.require_same_as(image.grid, this="body", that="image", what="A sampler")
+            if not body.mask().any():
+                raise PatchError(f"A sampler needs voxels in the body: case {case.case_id} has none.")
+
+    def drawn(self, generator: np.random.Generator, *, near: tuple[float, float, float] | None = None) -> DrawnPatch:
+        """Draw one patch; ``near`` asks for a relative position in the body (focal sampling)."""
+        case = self.cases[int(generator.integers(len(self.cases)))]
+        image, mask = case.image, case.label("body").mask()
+        inside = np.argwhere(mask)
+        low, extent = inside.min(axis=0), np.maximum(np.ptp(inside, axis=0), 1)
+        picked = int(generator.integers(len(inside)))
+        jitter = generator.normal(0.0, self.focus, 3)
+        if near is not None:
+            wanted = low + (np.asarray(near) + jitter) * extent
+            picked = int(np.argmin(((inside - wanted) ** 2).sum(axis=1)))
+        center = inside[picked]
+        box = _placed(center, self.patch, image.shape)
+        change = Augmentation.drawn(self.augment, generator)
+        body = case.label("body").read(box).array.astype(np.float32)
+        position = tuple(float(p) for p in (center - low) / extent)
+        return DrawnPatch(
+            change.applied_to(np.asarray(image.read(box).array)),
+            change.moved(body),
+            case.case_id,
+            position,  # type: ignore[arg-type]
+        )
+
+
+def _placed(center: npt.NDArray[np.int64], patch: Index3, shape: Index3) -> Box:
+    """Center a patch on a voxel, then push it into the volume as far as that is possible."""
+    start = []
+    for c, p, n in zip(center, patch, shape):
+        # A volume shorter than the patch is centered in it; the rest is air.
+        start.append(-((p - n) // 2) if n <= p else int(np.clip(c - p // 2, 0, n - p)))
+    return Box(tuple(start), tuple(s + p for s, p in zip(start, patch)))  # type: ignore[arg-type]

@@ -1,0 +1,103 @@
+"""A recipe: stages in order, as data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
+
+from medgan.cohort import Case
+from medgan.preprocessing.body_mask import BodyMask
+from medgan.preprocessing.crop import Crop
+from medgan.preprocessing.intensity import HuWindow, IntensityMap, MrPercentiles, PiecewiseHu
+from medgan.preprocessing.reorient import Reorient
+from medgan.preprocessing.respace import Respace
+
+Stage = Annotated[
+    Reorient | Respace | BodyMask | Crop | HuWindow | PiecewiseHu | MrPercentiles, Field(discriminator="stage")
+]
+STAGES = {
+    "reorient": Reorient,
+    "respace": Respace,
+    "body_mask": BodyMask,
+    "crop": Crop,
+    "hu_window": HuWindow,
+    "piecewise_hu": PiecewiseHu,
+    "mr_percentiles": MrPercentiles,
+}
+_ADAPTER: TypeAdapter[tuple[Any, ...]] = TypeAdapter(tuple[Stage, ...])
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Ordered stages, each a pure function of a case; the same input gives the same output.
+
+    Examples
+    --------
+    >>> recipe = Recipe.from_json([{"stage": "reorient"}, {"stage": "respace", "spacing_mm": [2, 2, 3]}])
+    >>> recipe.spacing_mm
+    (2.0, 2.0, 3.0)
+    """
+
+    stages: tuple[Any, ...]
+
+    @classmethod
+    def from_json(cls, stages: Sequence[Any]) -> Recipe:
+        """Build from plain values, such as a bundle's JSON.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            With every unknown stage, unknown setting and wrong value at once.
+        """
+        return cls(_ADAPTER.validate_python(tuple(stages)))
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return plain values that :meth:`from_json` reads back."""
+        return list(_ADAPTER.dump_python(self.stages, mode="json"))
+
+    def __call__(self, case: Case) -> Case:
+        """Run all stages."""
+        for stage in self.stages:
+            case = stage(case)
+        return case
+
+    def fitted(self, cases: Sequence[Case]) -> Recipe:
+        """Return the recipe with every stage that learns fitted on these cases, which must be of the training split.
+
+        Each stage is fitted on the output of the fitted stages before it.
+        """
+        stages: list[Any] = []
+        current = list(cases)
+        for position, stage in enumerate(self.stages):
+            done = stage.fitted(current) if hasattr(stage, "fitted") else stage
+            stages.append(done)
+            if any(getattr(later, "learns", False) for later in self.stages[position + 1 :]):
+                current = [done(case) for case in current]
+        return replace(self, stages=tuple(stages))
+
+    @property
+    def learns(self) -> bool:
+        """Whether :meth:`fitted` needs cases."""
+        return any(getattr(stage, "learns", False) for stage in self.stages)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all stages and their numbers, in hexadecimal."""
+        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float] | None:
+        """Spacing that the last respacing stage leaves, or None if there is none."""
+        found = [stage.spacing_mm for stage in self.stages if isinstance(stage, Respace)]
+        return found[-1] if found else None
+
+    @property
+    def intensity_map(self) -> IntensityMap | None:
+        """The map to [-1, 1] where it is the same for every image (HU), else None."""
+        found = [stage.intensity_map for stage in self.stages if isinstance(stage, HuWindow | PiecewiseHu)]
+        return found[-1] if found else None

@@ -1,0 +1,95 @@
+"""From rows to prepared cases: through the store, restarted, and never another file's case."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from manifest_rows import entry, manifest
+
+from medgan.cohort.manifest import digest_of
+from medgan.commands import cohort_data
+from medgan.commands.cohort_data import fitted_recipe, prepared_cases, read_case, training_entries
+from medgan.commands.console import Console
+from medgan.errors import CohortError
+from medgan.formats import write_volume
+from medgan.geometry import Grid
+from medgan.preprocessing.recipe import Recipe
+from medgan.volume import Quantity, Volume
+
+QUIET = Console(quiet=True)
+RECIPE = Recipe.from_json([{"stage": "reorient"}, {"stage": "mr_percentiles"}])
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """Three MR images on disk and their rows."""
+    return [written(tmp_path, f"limb_{n}", seed=n) for n in range(3)]
+
+
+def written(root, case_id, *, seed):
+    grid = Grid.axis_aligned((6, 5, 4), spacing=(2, 2, 3))
+    signal = np.random.default_rng(seed).uniform(1, 500, grid.shape)
+    file = root / f"{case_id}_{seed}.nii.gz"
+    write_volume(Volume(signal, grid, Quantity.MR_SIGNAL), file)
+    return entry(case_id=case_id, subject_id=case_id, path=file.name, sha256=digest_of(file))
+
+
+def test_cases_come_in_the_order_of_their_rows(rows, tmp_path):
+    order = [rows[2], rows[0], rows[1]]
+    cases = prepared_cases(order, tmp_path, recipe=RECIPE, store_root=tmp_path / "store", console=QUIET)
+    assert [case.case_id for case in cases] == ["limb_2", "limb_0", "limb_1"]
+    assert all(case.image.quantity is Quantity.NORMALIZED for case in cases)
+
+
+def test_what_is_prepared_is_not_read_again(rows, tmp_path, monkeypatch):
+    arguments = {"recipe": RECIPE, "store_root": tmp_path / "store", "console": QUIET}
+    first = prepared_cases(rows[:2], tmp_path, **arguments)
+    read = []
+    monkeypatch.setattr(cohort_data, "read_case", lambda e, root: (read.append(e.case_id), read_case(e, root))[1])
+    again = prepared_cases(rows, tmp_path, **arguments)
+    assert read == ["limb_2"]
+    assert all(np.array_equal(a.image.array, b.image.array) for a, b in zip(first, again))
+
+
+def test_a_store_never_answers_with_another_file(rows, tmp_path):
+    arguments = {"recipe": RECIPE, "store_root": tmp_path / "store", "console": QUIET}
+    prepared_cases(rows, tmp_path, **arguments)
+    other = written(tmp_path, "limb_1", seed=99)
+    with pytest.raises(CohortError, match=r"limb_1.mr.npz was made from another file than the manifest's limb_1_99"):
+        prepared_cases([other], tmp_path, **arguments)
+
+
+def test_a_changed_file_is_refused(rows, tmp_path):
+    (tmp_path / rows[0].path).write_bytes(b"other")
+    with pytest.raises(CohortError, match=r"limb_0 needs .* with SHA-256"):
+        prepared_cases(rows, tmp_path, recipe=RECIPE, store_root=tmp_path / "store", console=QUIET)
+
+
+def test_a_recipe_is_fitted_on_the_training_split_of_its_domain(rows, tmp_path):
+    recipe = Recipe.from_json([{"stage": "mr_percentiles", "percentiles": [20, 60, 99]}])
+    whole = manifest(*rows[:2], replace(rows[2], split="test"), replace(rows[2], domain="t2", split="test"))
+    fitted = fitted_recipe(recipe, whole, tmp_path, domain="mr")
+    assert fitted == recipe.fitted([read_case(row, tmp_path) for row in rows[:2]])
+    assert fitted != recipe.fitted([read_case(row, tmp_path) for row in rows])
+    with pytest.raises(CohortError, match=r"images of domain 't2' in the split 'train': .* has none. Its domains"):
+        fitted_recipe(recipe, whole, tmp_path, domain="t2")
+
+
+def test_a_recipe_with_nothing_to_learn_reads_no_image(tmp_path):
+    fitted = fitted_recipe(RECIPE, manifest(entry()), tmp_path / "nowhere", domain="mr")
+    assert fitted.stages[1].standard == (0.8,)
+    assert (
+        fitted_recipe(Recipe(RECIPE.stages[:1]), manifest(entry()), tmp_path, domain="mr").stages == RECIPE.stages[:1]
+    )
+
+
+def test_unpaired_training_refuses_a_subject_in_both_domains():
+    mr, ct = entry(), entry(domain="ct", modality="CT", quantity="hounsfield")
+    other = replace(ct, case_id="limb_2", subject_id="limb_2", path="o", sha256="0" * 64)
+    with pytest.raises(CohortError, match="different subjects in its two domains: limb_1 is in 'mr' and in 'ct'"):
+        training_entries(manifest(mr, ct, other), source="mr", target="ct")
+    assert training_entries(manifest(mr, other), source="mr", target="ct") == ((mr,), (other,))
+    with pytest.raises(CohortError, match="images of domain 'ct' in the split 'train'"):
+        training_entries(manifest(mr), source="mr", target="ct")

@@ -1,0 +1,231 @@
+"""An asymmetric phantom must appear at the right place, from any axis order."""
+
+import io
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+
+from medgan.errors import GeometryError, ReportError
+from medgan.geometry import AxisMap, Grid
+from medgan.reporting.figures import SYNTHETIC_MARK, three_planes, three_planes_figure
+from medgan.reporting.panel import Panel, error_panel, percentile_window
+from medgan.volume import LabelMap, Provenance, Quantity, Volume
+
+# 60 x 48 x 45 mm around the world's origin: no two extents are equal, so a swap of axes shows.
+GRID = Grid.axis_aligned((30, 24, 15), spacing=(2, 2, 3), origin=(-29, -23, -21))
+
+
+def corner(right=True, anterior=True, superior=True, value=100.0):
+    """Return a volume of zeros with a bright box in one octant, on a RAS+ grid."""
+    array = np.zeros(GRID.shape, dtype=np.float32)
+    sides = (right, anterior, superior)
+    # Reaches from a third of the way out to nearly the border, on both sides of the center plane of no axis.
+    box = tuple(slice(n // 2, n - 2) if side else slice(2, n // 2) for n, side in zip(GRID.shape, sides))
+    array[box] = value
+    return Volume(array, GRID, Quantity.DIFFERENCE)
+
+
+def orange_center(png, rows):
+    """Return (x, y) from 0 to 1 of the center of the orange pixels in each plane of a one-column figure."""
+    import matplotlib.image
+
+    pixels = matplotlib.image.imread(io.BytesIO(png))[:, :, :3]
+    orange = pixels[:, :, 0] - pixels[:, :, 2] > 0.3
+    height, width = orange.shape
+    found = []
+    for left, top, right, bottom in rows:
+        part = orange[round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
+        assert part.sum() > 50
+        y, x = np.nonzero(part)
+        found.append((x.mean() / part.shape[1], y.mean() / part.shape[0]))
+    return found
+
+
+def planes_of(figure):
+    """Return the axes that show slices, without the color bars."""
+    return [axes for axes in figure.axes if axes.get_label() in ("axial", "coronal", "sagittal")]
+
+
+def cells(figure):
+    """Return the rectangles of the three planes, from the top left, in shares of the figure."""
+    boxes = [axes.get_position() for axes in planes_of(figure)]
+    return [(b.x0, 1 - b.y1, b.x1, 1 - b.y0) for b in boxes[:3]]
+
+
+def panel(volume, **options):
+    return Panel(volume, "phantom", (-100, 100), diverging=True, **options)
+
+
+@pytest.mark.parametrize(("right", "anterior", "superior"), list(product((True, False), repeat=3)))
+def test_every_octant_is_at_its_place(right, anterior, superior):
+    panels = [panel(corner(right, anterior, superior))]
+    point = [10 if s else -10 for s in (right, anterior, superior)]
+    png = three_planes(panels, point_xyz=point)
+    axial, coronal, sagittal = orange_center(png, cells(three_planes_figure(panels, point_xyz=point)))
+    # Radiological display: the patient's right is at the left, anterior and superior are up; sagittal: anterior left.
+    assert (axial[0] < 0.5) == (coronal[0] < 0.5) == right
+    assert (axial[1] < 0.5) == anterior == (sagittal[0] < 0.5)
+    assert (coronal[1] < 0.5) == superior == (sagittal[1] < 0.5)
+    assert all(abs(v - 0.5) > 0.1 for v in (*axial, *coronal, *sagittal))
+
+
+ORDERS = [AxisMap(order, flips) for order in permutations(range(3)) for flips in product((False, True), repeat=3)]
+
+
+@pytest.mark.parametrize("axis_map", ORDERS[5::9])
+def test_axis_order_does_not_change_a_pixel(axis_map):
+    volume = corner()
+    stored = volume.reordered(axis_map)
+    stored = Volume(np.ascontiguousarray(stored.array), stored.grid, stored.quantity)
+    assert three_planes([panel(stored)], point_xyz=(10, 10, 10)) == three_planes(
+        [panel(volume)], point_xyz=(10, 10, 10)
+    )
+
+
+def test_the_same_bytes_twice_and_small():
+    noise = np.random.default_rng(0).normal(0, 300, (120, 110, 60)).astype(np.float32)
+    volume = Volume(noise, Grid.axis_aligned(noise.shape, spacing=(1, 1, 3)), Quantity.HOUNSFIELD)
+    panels = [Panel(volume, f"panel {i}", (-160, 240)) for i in range(4)]
+    png = three_planes(panels, title="noise")
+    assert png == three_planes(panels, title="noise")
+    assert len(png) < 400_000
+    assert b"matplotlib" not in png.lower()
+
+
+def texts(figure):
+    """Return all texts of the figure itself, and one list for each plane."""
+    return [t.get_text() for t in figure.texts], [[t.get_text() for t in axes.texts] for axes in planes_of(figure)]
+
+
+def test_labels():
+    figure = three_planes_figure([panel(corner())], point_xyz=(10, -5, 0), title="Case 7")
+    above, planes = texts(figure)
+    assert above == ["Case 7", "phantom", "\N{MINUS SIGN}100 to 100"]
+    assert planes == [["R", "L", "A", "P"], ["R", "L", "S", "I"], ["A", "P", "S", "I"]]
+    assert [axes.get_ylabel() for axes in figure.axes[:3]] == ["axial, S 0 mm", "coronal, P 5 mm", "sagittal, R 10 mm"]
+
+
+def test_letters_stand_where_they_say():
+    axes = three_planes_figure([panel(corner())], point_xyz=(0, 0, 0)).axes[0]
+    assert {t.get_text(): t.xy for t in axes.texts} == {"R": (0, 0.5), "L": (1, 0.5), "A": (0.5, 1), "P": (0.5, 0)}
+    # Data coordinates are mm toward R and A: R is larger and must be at the left end.
+    assert axes.get_xlim()[0] > axes.get_xlim()[1]
+    assert axes.get_ylim()[0] < axes.get_ylim()[1]
+
+
+def test_the_synthetic_mark_is_on_every_plane_of_a_synthetic_panel():
+    real = corner()
+    made = Volume(real.array, GRID, real.quantity, Provenance().synthesized("translate"))
+    _, planes = texts(three_planes_figure([panel(real), panel(made), panel(real, synthetic=True)]))
+    assert [SYNTHETIC_MARK in labels for labels in planes] == [False] * 3 + [True] * 6
+    assert panel(made, synthetic=False).is_synthetic
+
+
+def test_voxels_keep_their_proportions_and_columns_their_scale():
+    small = Volume(np.ones((10, 10, 10)), Grid.axis_aligned((10, 10, 10), spacing=(1, 2, 3)), Quantity.DIFFERENCE)
+    figure = three_planes_figure([panel(corner()), panel(small)], point_xyz=(4, 4, 4))
+    figure.draw_without_rendering()
+    scales = []
+    for axes in planes_of(figure):
+        box = axes.get_window_extent()
+        scales += [box.width / np.ptp(axes.get_xlim()), box.height / np.ptp(axes.get_ylim())]
+    assert scales == pytest.approx([scales[0]] * 12)
+    assert planes_of(figure)[0].get_xlim() == planes_of(figure)[3].get_xlim()
+
+
+def test_the_mask_sets_center_and_stretch():
+    inside = np.zeros(GRID.shape, dtype=np.uint8)
+    inside[4:6, 4:20, 3:12] = 1
+    inside[24:26, 4:20, 3:12] = 1
+    mask = LabelMap(inside, GRID)
+    figure = three_planes_figure([panel(corner())], mask=mask)
+    # The center of two legs lies between them: the nearest voxel of a leg is taken.
+    at = figure.axes[2].get_ylabel()
+    assert at in ("sagittal, L 19 mm", "sagittal, R 19 mm")
+    whole = three_planes_figure([panel(corner())])
+    assert np.ptp(figure.axes[1].get_ylim()) == 9 * 3 + 2 * 8 < np.ptp(whole.axes[1].get_ylim()) == 45
+
+
+def test_a_panel_that_does_not_reach_the_plane_says_so():
+    far = Volume(
+        np.ones((4, 4, 4)), Grid.axis_aligned((4, 4, 4), spacing=(1, 1, 1), origin=(0, 0, 40)), Quantity.DIFFERENCE
+    )
+    _, planes = texts(three_planes_figure([panel(corner()), panel(far)], point_xyz=(2, 2, 0)))
+    assert "outside the\nfield of view" in planes[3]
+    assert all("outside the\nfield of view" not in planes[i] for i in (0, 1, 2, 4, 5))
+
+
+def test_marks_appear_in_their_planes_only():
+    figure = three_planes_figure([panel(corner())], point_xyz=(0, 0, 0), marks=[(0, 20, 20)])
+    assert [len(axes.lines) for axes in figure.axes[:3]] == [0, 0, 1]
+    (cross,) = figure.axes[2].lines
+    assert cross.get_xydata().tolist() == [[20, 20]]
+
+
+def test_error_panel():
+    ones = Volume(np.ones(GRID.shape), GRID, Quantity.HOUNSFIELD, Provenance().synthesized("translate"))
+    fours = Volume(np.full(GRID.shape, 4.0), GRID, Quantity.HOUNSFIELD)
+    inside = np.zeros(GRID.shape, dtype=np.uint8)
+    inside[3] = 1
+    shown = error_panel(result=ones, reference=fours, limit=200, mask=LabelMap(inside, GRID))
+    assert np.unique(shown.volume.array[3]).tolist() == [-3]
+    assert np.unique(shown.volume.array[4]).tolist() == [0]
+    assert shown.label == "\N{MINUS SIGN}200 to 200 HU"
+    assert shown.is_synthetic
+    moved = Volume(np.ones(GRID.shape), GRID.respaced((2, 2, 3.001)), Quantity.HOUNSFIELD)
+    error_panel(result=ones, reference=moved, limit=200)
+    far = Volume(np.ones(GRID.shape), Grid.axis_aligned(GRID.shape, spacing=(2, 2, 3)), Quantity.HOUNSFIELD)
+    with pytest.raises(GeometryError, match="'result' is displaced from 'reference'"):
+        error_panel(result=ones, reference=far, limit=200)
+
+
+def test_percentile_window():
+    ramp = Volume(
+        np.arange(1001, dtype=np.float32).reshape(7, 11, 13),
+        Grid.axis_aligned((7, 11, 13), spacing=(1, 1, 1)),
+        Quantity.MR_SIGNAL,
+    )
+    assert percentile_window(ramp, percentiles=(10, 90)) == (100, 900)
+    first = LabelMap((ramp.array < 101).astype(np.uint8), ramp.grid)
+    assert percentile_window(ramp, mask=first, percentiles=(0, 100)) == (0, 100)
+    flat = Volume(np.ones((2, 2, 2)), Grid.axis_aligned((2, 2, 2), spacing=(1, 1, 1)), Quantity.MR_SIGNAL)
+    with pytest.raises(ReportError, match="values that differ: found 1 at both"):
+        percentile_window(flat)
+    with pytest.raises(GeometryError, match="A window needs images on one grid"):
+        percentile_window(flat, mask=first)
+
+
+def test_refusals():
+    with pytest.raises(ReportError, match="window of panel 'x' must rise: found 5 to 5"):
+        Panel(corner(), "x", (5, 5))
+    with pytest.raises(ReportError, match="centered at 0: panel 'x' has the window -5 to 6"):
+        Panel(corner(), "x", (-5, 6), diverging=True)
+    with pytest.raises(ReportError, match="at least one panel"):
+        three_planes([])
+    empty = LabelMap(np.zeros(GRID.shape, dtype=np.uint8), GRID)
+    for point in (None, (0, 0, 0)):
+        with pytest.raises(ReportError, match="needs a voxel in the mask"):
+            three_planes([panel(corner())], mask=empty, point_xyz=point)
+    far = LabelMap(
+        np.ones((2, 2, 2), dtype=np.uint8), Grid.axis_aligned((2, 2, 2), spacing=(1, 1, 1), origin=(0, 0, 99))
+    )
+    with pytest.raises(ReportError, match="the mask lies outside all panels"):
+        three_planes([panel(corner())], mask=far)
+    specimen = Volume(np.ones((2, 2, 2)), Grid((2, 2, 2), np.eye(4), "nm", "specimen"), Quantity.EM_SIGNAL)
+    with pytest.raises(GeometryError, match="specimen"):
+        three_planes([Panel(specimen, "x", (0, 1))])
+
+
+def test_pyplot_is_never_imported():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, numpy as np\n"
+        "import medgan.reporting\n"
+        "assert 'matplotlib' not in sys.modules and 'jinja2' not in sys.modules\n"
+        "medgan.reporting.error_strip({'a': [1.0, 2.0]}, label='HU')\n"
+        "assert 'matplotlib.pyplot' not in sys.modules and 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
