@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,12 +32,21 @@ def phantom_cohort(folder: Path, settings: PhantomSettings, *, console: Console)
     As in a real unpaired study, subjects of the source's training split give their MR only and those of the target's
     their CT only; validation and test subjects give both.
     """
+
     from medgan.cohort import CaseEntry, Manifest
     from medgan.cohort.manifest import digest_of
+    from medgan.errors import CohortError
     from medgan.formats import write_volume
 
+    title = f"{settings.kind} phantoms {hashlib.sha256(settings.model_dump_json().encode()).hexdigest()[:12]}"
     if (folder / MANIFEST).is_file():
-        return Manifest.read(folder / MANIFEST)
+        manifest = Manifest.read(folder / MANIFEST)
+        if manifest.title != title:
+            raise CohortError(
+                f"The phantoms in {folder.name} must be those of the configuration ({title}): found {manifest.title}. "
+                "Choose another folder, or remove this one."
+            )
+        return manifest
     folder.mkdir(parents=True, exist_ok=True)
     roles = [
         *(("train", ("mr",)) for _ in range(settings.source_train)),
@@ -57,7 +67,7 @@ def phantom_cohort(folder: Path, settings: PhantomSettings, *, console: Console)
                 entries.append(CaseEntry(*row))
             advance(index + 1, len(roles))
     manifest = Manifest(
-        title=f"{settings.kind} phantoms, seed {settings.seed}",
+        title=title,
         license="Apache-2.0",
         citation="Phantoms of medgan",
         obtain="Written by medgan from a seed; nothing to obtain.",

@@ -97,6 +97,11 @@ def test_another_configuration_in_the_same_folder_is_refused(finished, phantoms)
         trained(finished, phantoms, "seed=4")
 
 
+def test_phantoms_of_another_configuration_are_refused(phantoms, finished, tmp_path):
+    with pytest.raises(CohortError, match="must be those of the configuration"):
+        trained(tmp_path / "run", phantoms, "data.phantoms.seed=6")
+
+
 def test_a_manifest_that_is_absent_is_refused(tmp_path):
     text = SMOKE.read_text()
     start, end = text.index("  phantoms:"), text.index("recipe:")

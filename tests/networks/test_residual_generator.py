@@ -71,6 +71,26 @@ def test_fast_form_equals_plain_form(normalization, body_mask, extent):
     assert_forms_agree(network, image_of(*extent), *others)
 
 
+@pytest.mark.parametrize("normalization", ["instance", "none"])
+@pytest.mark.parametrize("extent", [(17, 13, 11), (8, 12, 20), (13, 29)])
+def test_every_float32_gradient_agrees_where_no_kink_can_magnify_rounding(monkeypatch, normalization, extent):
+    """With smooth units in place of ReLUs, each gradient of both networks agrees to 1e-4 of the largest in float32."""
+    monkeypatch.setattr(torch.nn.functional, "relu", torch.nn.functional.softplus)
+    monkeypatch.setattr(torch.nn.functional, "leaky_relu", lambda x, *_, **__: torch.nn.functional.softplus(x))
+    dims = len(extent)
+    discriminator = PatchDiscriminator(spatial_dims=dims, width=4, layers=1, normalization=normalization)
+    initialize(discriminator, torch.Generator().manual_seed(2))
+    for network in (generator_network(dims, normalization=normalization), discriminator):
+        results = {}
+        for form in ("plain", "fast"):
+            network.set_form(form)
+            results[form] = run(network, image_of(*extent))
+        largest = max(float(g.abs().max()) for name, g in results["plain"].items() if name != "output")
+        for name, plain in results["plain"].items():
+            limit = 1e-4 if name == "output" else 1e-4 * largest
+            assert float((results["fast"][name] - plain).abs().max()) < limit, name
+
+
 def test_fast_form_equals_plain_form_with_skips_and_they_matter():
     network = generator_network(3, normalization="none", skips=True)
     assert_forms_agree(network, image_of(9, 12, 14))
