@@ -41,6 +41,9 @@ AssumeAxes = Annotated[
     bool, typer.Option("--assume-axes", help="Go on with a file that does not say where its axes point.")
 ]
 
+Series = Annotated[int | None, typer.Option(min=1, help="Which image of several, by its index in medgan inspect.")]
+AllowGap = Annotated[bool, typer.Option("--allow-gap", help="Interpolate one missing slice of a DICOM series.")]
+
 
 def _show_version(wanted: bool) -> None:
     if wanted:
@@ -59,17 +62,49 @@ def _common(
     """Take options that come before the verb."""
 
 
+@app.command(epilog="Examples: medgan inspect study/ · medgan inspect scan.zip DICOMDIR volume.nii.gz --json")
+def inspect(
+    paths: Annotated[list[Path], typer.Argument(help="Files, folders, zip archives or DICOMDIRs.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Say what every image is, and whether it is accepted, corrected or refused and why; only headers are read.
+
+    The index is what --series N means for the other verbs. Exits 0 if all images are usable, 3 if some are refused, 2
+    if none is usable.
+    """
+    from medgan.commands.inspect import exit_code_of, lines_of
+    from medgan.commands.inspect import inspect as run
+
+    console = _console(quiet, as_json)
+    facts = run(paths, console=console)
+    console.result(facts, lines_of(facts))
+    return exit_code_of(facts)
+
+
 @app.command(
     epilog="Examples: medgan translate volume.nii.gz --model phantom-mr-to-ct · "
-    "medgan translate scan.mha --model runs/limbs/bundle --out results/"
+    "medgan translate scan.mha --model runs/limbs/bundle --out results/ · "
+    "medgan translate study/ --series 2 --model phantom-mr-to-ct"
 )
 def translate(
-    image: Annotated[Path, typer.Argument(help="Volume: .nii, .nii.gz, .hdr/.img, .mha, .mhd, .nrrd, .nhdr.")],
+    image: Annotated[
+        Path,
+        typer.Argument(
+            help="Volume: .nii, .nii.gz, .hdr/.img, .mha, .mhd, .nrrd, .nhdr; DICOM as folder, file, zip or DICOMDIR."
+        ),
+    ],
     model: Annotated[str | None, typer.Option(help="Name of an embedded model, or folder of a bundle.")] = None,
     out: Annotated[Path | None, typer.Option(help="Result file (with a suffix) or folder; default: here.")] = None,
     modality: Annotated[
         str | None, typer.Option(help="Declare what the file holds (mr, ct), where it does not say.")
     ] = None,
+    series: Series = None,
+    allow_gap: AllowGap = False,
+    orthogonal: Annotated[
+        bool,
+        typer.Option("--orthogonal", help="Give the result of a tilted CT at right angles, not on its sheared grid."),
+    ] = False,
     assume_axes: AssumeAxes = False,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -80,7 +115,7 @@ def translate(
     """Translate a volume to the model's target modality, on the volume's own grid.
 
     Writes VOLUME_sct.nii.gz (int16 HU, marked SYNTHETIC), VOLUME_sct.json (provenance, model, domain check, timing) and
-    VOLUME_sct.png (three planes, source beside result).
+    VOLUME_sct.png (three planes, source beside result). For DICOM, VOLUME is mr_series01 or the like.
     """
     from medgan.commands.translate import translate as run
 
@@ -90,6 +125,9 @@ def translate(
         model=model,
         out=out,
         modality=modality,
+        series=series,
+        allow_gap=allow_gap,
+        orthogonal=orthogonal,
         assume_axes=assume_axes,
         device=device,
         precision=precision,
@@ -104,12 +142,18 @@ def translate(
     "medgan evaluate sct.nii.gz ct.nii.gz --mask body.nii.gz --preset synthrad2025 --json"
 )
 def evaluate(
-    result: Annotated[Path, typer.Argument(help="Synthetic CT.")],
-    reference: Annotated[Path, typer.Argument(help="True CT.")],
+    result: Annotated[Path, typer.Argument(help="Synthetic CT: a file, or DICOM.")],
+    reference: Annotated[Path, typer.Argument(help="True CT: a file, or DICOM.")],
     mask: Annotated[Path | None, typer.Option(help="Label map; measured where it is not 0. Default: the body.")] = None,
     preset: Annotated[str, typer.Option(help="corrected, synthrad2023 or synthrad2025.")] = "corrected",
     resample: Annotated[
         bool, typer.Option("--resample", help="Bring reference and mask onto the result's grid (they share a frame).")
+    ] = False,
+    series: Series = None,
+    reference_series: Annotated[int | None, typer.Option(min=1, help="As --series, for the reference alone.")] = None,
+    allow_gap: AllowGap = False,
+    orthogonal: Annotated[
+        bool, typer.Option("--orthogonal", help="Compare at right angles where the result's grid is sheared.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the measures as JSON to this file as well.")] = None,
     assume_axes: AssumeAxes = False,
@@ -128,6 +172,10 @@ def evaluate(
         mask=mask,
         preset=preset,
         resample_reference=resample,
+        series=series,
+        reference_series=reference_series,
+        allow_gap=allow_gap,
+        orthogonal=orthogonal,
         out=out,
         assume_axes=assume_axes,
         overwrite=overwrite,
@@ -168,6 +216,68 @@ def train(
         console=console,
     )
     console.result(facts, [facts["bundle"]])
+
+
+@app.command(
+    epilog="Examples: medgan preprocess scan.nii.gz --recipe ct_soft_tissue --out prepared/ · "
+    "medgan preprocess study/ --series 2 --recipe isotropic_1mm · "
+    "medgan preprocess configs/mr_to_ct/sts.yaml --data-root ~/data --out store --jobs 4"
+)
+def preprocess(
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="IMAGE|CONFIG", help="Image or DICOM, or the YAML configuration of a cohort (data and recipe)."
+        ),
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(help="For an image: name of a recipe, or its YAML file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Image file (with a suffix) or folder; for a cohort the store.")
+    ] = None,
+    modality: Annotated[
+        str | None, typer.Option(help="What the image holds (mr, ct, em), where nothing says so.")
+    ] = None,
+    onto: Annotated[
+        Path | None, typer.Option(help="For a recipe with a registration: image to move IMAGE onto.")
+    ] = None,
+    series: Series = None,
+    allow_gap: AllowGap = False,
+    assume_axes: AssumeAxes = False,
+    data_root: Annotated[Path | None, typer.Option(help="For a cohort: where the manifest's paths start from.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="For a cohort: processes; default: one a core.")] = None,
+    overrides: Set = [],  # noqa: B006
+    list_recipes: Annotated[bool, typer.Option("--list-recipes", help="List medgan's own recipes.")] = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Prepare an image by a recipe, or a whole cohort into a case store.
+
+    An image: writes it (normalized ones as float32), its body mask IMAGE_body where the recipe finds one, and a JSON
+    sidecar. A cohort: all splits and domains; started again it continues; writes a CSV and an HTML report of what was
+    accepted, corrected and refused, and exits 3 if some images are refused, 2 if all are.
+    """
+    from medgan.commands.preprocess import preprocess as run
+
+    console = _console(quiet, as_json)
+    facts, lines, code = run(
+        source,
+        recipe=recipe,
+        out=out,
+        modality=modality,
+        onto=onto,
+        series=series,
+        allow_gap=allow_gap,
+        assume_axes=assume_axes,
+        data_root=data_root,
+        jobs=jobs,
+        overrides=overrides,
+        list_recipes=list_recipes,
+        overwrite=overwrite,
+        console=console,
+    )
+    console.result(facts, lines)
+    return code
 
 
 @app.command(epilog="Example: medgan demo --out demo")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import numpy as np
 
 from medgan.cohort.case import Case
 from medgan.errors import CohortError
+from medgan.formats import made_folder, write_with
 from medgan.geometry import Grid
 from medgan.volume import LabelMap, Provenance, Quantity, Step, Volume
 
@@ -55,7 +55,8 @@ class CaseStore:
 
     def keys(self) -> Iterator[str]:
         """Return the keys of all finished cases, sorted."""
-        return iter(sorted(file.stem for file in self.folder.glob("*.npz")))
+        # What a killed process left behind begins with a dot.
+        return iter(sorted(file.stem for file in self.folder.glob("*.npz") if not file.name.startswith(".")))
 
     def write(self, key: str, case: Case) -> Path:
         """Write a case once.
@@ -64,11 +65,13 @@ class CaseStore:
         ------
         CohortError
             If it is there already.
+        OutputError
+            If the disk is full or writing is not permitted.
         """
         path = self.path_of(key)
         if path.exists():
             raise CohortError(f"A prepared case is written once: {path.name} is in the store already.")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        made_folder(self.folder)
         arrays: dict[str, Any] = {}
         facts: dict[str, Any] = {
             "case_id": case.case_id,
@@ -89,14 +92,7 @@ class CaseStore:
             arrays[f"label/{name}"], arrays[f"label_affine/{name}"] = labels.array, labels.grid.affine
             facts["labels"][name] = {"unit": labels.grid.unit, "frame": labels.grid.frame, "names": dict(labels.names)}
         arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with temporary.open("wb") as stream:
-                np.savez(stream, **arrays)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return path
+        return write_with(path, lambda stream: np.savez(stream, **arrays))
 
     def read(self, key: str) -> Case:
         """Read a finished case.

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medgan.cohort import Case, CaseEntry, Manifest
 from medgan.cohort.case_store import CaseStore
 from medgan.commands.console import Console
-from medgan.errors import CohortError
+from medgan.commands.parallel import each_done
+from medgan.errors import CohortError, MedganError, OutputError
 from medgan.preprocessing.recipe import Recipe
 from medgan.volume import Quantity
 
 if TYPE_CHECKING:
     from medgan.commands.training_settings import DataSettings
+
+
+IMAGES_PER_PROCESS = 4
 
 
 @dataclass(frozen=True)
@@ -73,34 +78,121 @@ def fitted_recipe(recipe: Recipe, manifest: Manifest, data_root: Path, *, domain
 
 
 def prepared_cases(
-    entries: Sequence[CaseEntry], data_root: Path, *, recipe: Recipe, store_root: Path, console: Console
+    entries: Sequence[CaseEntry], data_root: Path, *, recipe: Recipe, store_root: Path, console: Console, jobs: int = 1
 ) -> list[Case]:
     """Return prepared cases in the order of their entries, from the store where they are there already.
+
+    Parameters
+    ----------
+    entries : sequence of CaseEntry
+    data_root : Path
+    recipe : Recipe
+        Fitted.
+    store_root : Path
+    console : Console
+    jobs : int
+        Processes at most; a process is started for every four images only, because starting one takes seconds. The
+        bits do not depend on their number.
+
+    Raises
+    ------
+    MedganError
+        If an image is refused, or the store's case was made from another file than the one that the manifest means.
+    """
+    store = CaseStore(store_root, recipe.digest)
+    missing = [entry for entry in entries if key_of(entry) not in store]
+    # A process that is used again may have been started in another folder.
+    prepare = partial(put_in_store, data_root=data_root.resolve(), recipe=recipe, store_root=store_root.resolve())
+    with console.progress("preparing") as advance:
+        done = len(entries) - len(missing)
+        for position, notices in each_done(prepare, missing, jobs=min(jobs, len(missing) // IMAGES_PER_PROCESS)):
+            entry, done = missing[position], done + 1
+            for notice in notices:
+                console.notice(f"{entry.case_id} ({entry.domain}): {notice}")
+            advance(done, len(entries))
+    return [from_store(entry, store) for entry in entries]
+
+
+def key_of(entry: CaseEntry) -> str:
+    """Return the name of an entry's prepared case in its store."""
+    return f"{entry.case_id}.{entry.domain}"
+
+
+def put_in_store(entry: CaseEntry, *, data_root: Path, recipe: Recipe, store_root: Path) -> tuple[str, ...]:
+    """Prepare one image unless the store has it; return the notices of what was prepared now.
+
+    Raises
+    ------
+    MedganError
+        If the image is refused or the store cannot be written.
+    """
+    store, key = CaseStore(store_root, recipe.digest), key_of(entry)
+    if key in store:
+        return ()
+    case = recipe(read_case(entry, data_root))
+    try:
+        store.write(key, case)
+    except (CohortError, OutputError):
+        # A process that outlived a killed command may have been faster: its case has the same bits.
+        if key not in store:
+            raise
+    return case.notices
+
+
+def from_store(entry: CaseEntry, store: CaseStore) -> Case:
+    """Return the prepared case of an entry.
 
     Raises
     ------
     CohortError
-        If the store's case was made from another file than the one that the manifest means.
+        If it is absent or damaged, or was made from another file than the one that the manifest means.
     """
-    store = CaseStore(store_root, recipe.digest)
-    cases = []
-    with console.progress("preparing") as advance:
-        for done, entry in enumerate(entries, start=1):
-            key = f"{entry.case_id}.{entry.domain}"
-            if key not in store:
-                case = recipe(read_case(entry, data_root))
-                for notice in case.notices:
-                    console.notice(f"{entry.case_id} ({entry.domain}): {notice}")
-                store.write(key, case)
-            case = store.read(key)
-            if entry.sha256 not in case.image.provenance.sources:
-                raise CohortError(
-                    f"The prepared case {store.path_of(key).name} was made from another file than the manifest's "
-                    f"{entry.path}: choose another folder for prepared cases, or remove it."
-                )
-            cases.append(case)
+    case = store.read(key_of(entry))
+    if entry.sha256 not in case.image.provenance.sources:
+        raise CohortError(
+            f"The prepared case {store.path_of(key_of(entry)).name} was made from another file than the manifest's "
+            f"{entry.path}: choose another folder for prepared cases, or remove it."
+        )
+    return case
+
+
+def fitted_on_usable(
+    recipe: Recipe, entries: Sequence[CaseEntry], data_root: Path, *, console: Console, jobs: int = 1
+) -> Recipe:
+    """Return a recipe whose learning stages are fitted on those of the entries that are not refused.
+
+    With none refused it is :func:`fitted_recipe`'s. The stages before the one that learns run once an image.
+
+    Raises
+    ------
+    CohortError
+        If there is something to learn and nothing to learn it from.
+    """
+    if not recipe.learns:
+        return recipe.fitted(())
+    first = next(n for n, stage in enumerate(recipe.stages) if getattr(stage, "learns", False))
+    before, after = Recipe(recipe.stages[:first]).fitted(()), Recipe(recipe.stages[first:])
+    learnable = partial(_learnable, before=before, after=after, data_root=data_root.resolve())
+    found: dict[int, Case] = {}
+    with console.progress("reading what the recipe is fitted on") as advance:
+        for done, (position, case) in enumerate(each_done(learnable, entries, jobs=jobs), start=1):
+            if case is not None:
+                found[position] = case
             advance(done, len(entries))
-    return cases
+    if not found:
+        raise CohortError(f"A recipe is fitted on training images: none of {len(entries)} can be used.")
+    return Recipe((*before.stages, *after.fitted([found[position] for position in sorted(found)]).stages))
+
+
+def _learnable(entry: CaseEntry, *, before: Recipe, after: Recipe, data_root: Path) -> Case | None:
+    """Return what the learning stage sees of an image, None if it is refused."""
+    try:
+        case = before(read_case(entry, data_root))
+        after.fitted([case])
+    except MedganError:
+        # Why is said where the image is prepared.
+        return None
+    return case
 
 
 def _required(manifest: Manifest, split: str, domain: str) -> tuple[CaseEntry, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,14 +81,32 @@ def _bar(words: str, initial: int) -> Iterator[Advance]:
 
 
 def _lines(words: str) -> Advance:
-    shown = -1
+    shown, begun, before = -1, time.monotonic(), None
 
     def advance(done: int, total: int) -> None:
-        nonlocal shown
+        nonlocal shown, before
+        # What was done before the first report took no time of this run.
+        before = done - 1 if before is None else before
         tenth = 10 * done // max(total, 1)
         if tenth > shown:
             shown = tenth
-            sys.stderr.write(f"{words}: {done} of {total}\n")
+            left = (time.monotonic() - begun) * (total - done) / max(done - before, 1)
+            sys.stderr.write(f"{words}: {done} of {total}{_left_in_words(left)}\n")
             sys.stderr.flush()
 
     return advance
+
+
+def _left_in_words(seconds: float) -> str:
+    """Return the time left for people, nothing where it is not worth a word.
+
+    Examples
+    --------
+    >>> _left_in_words(4), _left_in_words(42), _left_in_words(150), _left_in_words(7200)
+    ('', ', about 40 s left', ', about 2 min left', ', about 2 h left')
+    """
+    if seconds < 5:
+        return ""
+    if seconds < 95:
+        return f", about {10 * max(round(seconds / 10), 1)} s left"
+    return f", about {round(seconds / 60)} min left" if seconds < 5700 else f", about {round(seconds / 3600)} h left"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medgan.commands.console import Console
+from medgan.commands.image_input import found_image
 from medgan.errors import EvaluationError
 from medgan.volume import LabelMap, Quantity, Volume
 
@@ -22,6 +23,10 @@ def evaluate(
     mask: Path | None = None,
     preset: str = "corrected",
     resample_reference: bool = False,
+    series: int | None = None,
+    reference_series: int | None = None,
+    allow_gap: bool = False,
+    orthogonal: bool = False,
     out: Path | None = None,
     assume_axes: bool = False,
     overwrite: bool = False,
@@ -32,13 +37,19 @@ def evaluate(
     Parameters
     ----------
     result, reference : Path
-        Two CT volumes in HU.
+        Two CT volumes in HU: files, or DICOM as for :func:`medgan.commands.translate.translate`.
     mask : Path, optional
         Label map; the reference's body if not given.
     preset : str
         Rules of measurement.
     resample_reference : bool
         Bring reference and mask onto the result's grid; else one grid is required.
+    series, reference_series : int, optional
+        Which image of several; ``series`` counts for the reference as well where that has several and none is named.
+    allow_gap : bool
+        Interpolate one missing slice.
+    orthogonal : bool
+        Compare on axes at right angles where the result's grid is sheared: both images are resampled.
     out : Path, optional
         File for the measures as JSON.
     assume_axes, overwrite : bool
@@ -55,17 +66,25 @@ def evaluate(
         If a file is refused, grids differ, or the mask is empty.
     """
     from medgan.evaluation.presets import preset_named
-    from medgan.formats import read_image, read_labels, require_absent, write_bytes
+    from medgan.formats import is_supported, read_labels, require_absent, write_bytes
+    from medgan.preprocessing.respace import orthogonal as at_right_angles
+    from medgan.volume.resample import resample
 
     rules = preset_named(preset)
     if out is not None:
         require_absent([out], overwrite=overwrite)
-    volumes = {}
-    for name, path in (("result", result), ("reference", reference)):
-        file = read_image(path, quantity=Quantity.HOUNSFIELD, assume_axes=assume_axes)
+    volumes, names = {}, {}
+    for name, path, index in (("result", result, series), ("reference", reference, reference_series or series)):
+        holds_one = is_supported(path) and not path.is_dir()
+        item = found_image(path, series=None if holds_one else index, allow_gap=allow_gap, console=console)
+        file = item.read(quantity=Quantity.HOUNSFIELD, allow_gap=allow_gap, assume_axes=assume_axes)
+        _require_ct(item.label, file.modality_hint)
         for notice in file.notices:
-            console.notice(f"{path.name}: {notice}")
-        volumes[name] = file.volume
+            console.notice(f"{item.label}: {notice}")
+        volumes[name], names[name] = file.volume, item.label
+    if orthogonal and volumes["result"].grid.is_sheared:
+        volumes["result"] = resample(volumes["result"], at_right_angles(volumes["result"].grid))
+        resample_reference = True
     labels = read_labels(mask, assume_axes=assume_axes) if mask is not None else None
     comparison, mask_words, resampled = compared(
         result=volumes["result"],
@@ -75,10 +94,10 @@ def evaluate(
         resample_reference=resample_reference,
     )
     if resampled:
-        console.notice(f"{reference.name}: resampled (linear) onto the grid of {result.name}.")
+        console.notice(f"{names['reference']}: resampled (linear) onto the grid of {names['result']}.")
     facts = {
-        "result": result.name,
-        "reference": reference.name,
+        "result": names["result"],
+        "reference": names["reference"],
         "mask": mask.name if mask is not None else mask_words,
         "reference_resampled": resampled,
         **comparison.as_dict(),
@@ -86,6 +105,11 @@ def evaluate(
     if out is not None:
         write_bytes(out, (json.dumps(facts, indent=1) + "\n").encode(), overwrite=overwrite)
     return facts
+
+
+def _require_ct(label: str, modality: str | None) -> None:
+    if modality is not None and modality.upper() != "CT":
+        raise EvaluationError(f"A comparison in HU needs two CTs: {label} says that it holds {modality}.")
 
 
 def compared(

@@ -10,6 +10,9 @@ from typing import Any
 
 from medgan.errors import MedganError
 
+INTERRUPTED = 130
+"""Exit code."""
+
 
 def guarded(work: Callable[[], Any], *, as_json: bool) -> int:
     """Do some work and return an exit code; every failure is one sentence on stderr, and one JSON object if asked.
@@ -33,7 +36,7 @@ def guarded(work: Callable[[], Any], *, as_json: bool) -> int:
     except MedganError as error:
         return _failed(str(error), type(error).__name__, error.exit_code, as_json)
     except (KeyboardInterrupt, typer.Abort):
-        return _failed("Interrupted; the same command continues or starts again.", "Interrupted", 130, as_json)
+        return _interrupted(as_json)
     except typer.Exit as error:
         return int(error.exit_code)
     except Exception as error:
@@ -43,7 +46,14 @@ def guarded(work: Callable[[], Any], *, as_json: bool) -> int:
             raise
         words = f"Internal failure ({type(error).__name__}). Set MEDGAN_TRACEBACK=1 to see where, and please report it."
         return _failed(words, "InternalFailure", 1, as_json)
+    if outcome == INTERRUPTED:
+        # Typer turns Ctrl-C into an exit code without a word.
+        return _interrupted(as_json)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _interrupted(as_json: bool) -> int:
+    return _failed("Interrupted; the same command continues or starts again.", "Interrupted", INTERRUPTED, as_json)
 
 
 def _is_usage_error(error: Exception) -> bool:

@@ -81,7 +81,7 @@ def phantom_subject(settings: PhantomSettings, index: int) -> PairedPhantom:
     """Return one subject; the anatomy depends on seed and index only."""
     from medgan.phantoms.head import head_phantom
     from medgan.phantoms.limb import limb_phantom
-    from medgan.phantoms.paired_imaging import IDEAL, REALISTIC
+    from medgan.phantoms.paired_imaging import CLEAN, IDEAL, REALISTIC
     from medgan.seeding import numpy_generator
 
     make = {"head": head_phantom, "limb": limb_phantom}[settings.kind]
@@ -89,5 +89,5 @@ def phantom_subject(settings: PhantomSettings, index: int) -> PairedPhantom:
         generator=numpy_generator(settings.seed, settings.kind, index),
         shape=settings.shape,
         spacing_mm=settings.spacing_mm,
-        acquisition={"ideal": IDEAL, "realistic": REALISTIC}[settings.acquisition],
+        acquisition={"ideal": IDEAL, "clean": CLEAN, "realistic": REALISTIC}[settings.acquisition],
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from medgan.volume import LabelMap, Quantity, Volume
 from medgan.volume.resample import resample_labels
 
@@ -53,6 +55,16 @@ def comparison_picture(
         ),
     ]
     return three_planes(panels, mask=mask, title=title)
+
+
+def shown_window(volume: Volume) -> tuple[float, float]:
+    """Return the window that a thumbnail of an image is shown in; one that rises even where all voxels are equal."""
+    if volume.quantity is Quantity.HOUNSFIELD:
+        return CT_WINDOW_HU
+    if volume.quantity is Quantity.NORMALIZED:
+        return (-1.0, 1.0)
+    low, high = (float(end) for end in np.percentile(volume.array, (0.5, 99.5)))
+    return (low, high) if low < high else (low, low + 1)
 
 
 def _source_panel(source: Volume, body: LabelMap) -> Panel:

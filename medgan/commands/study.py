@@ -84,6 +84,7 @@ class Study:
 def prepare_step(study: Study) -> None:
     """Prepare the training images of both domains."""
     from medgan.commands.cohort_data import fitted_recipe, prepared_cases, training_entries
+    from medgan.commands.parallel import usable_cores
     from medgan.preprocessing.recipe import Recipe
 
     experiment, cohort = study.experiment, study.cohort
@@ -94,7 +95,8 @@ def prepare_step(study: Study) -> None:
     for entries, recipe, domain in zip(both, recipes, (data.source, data.target)):
         fitted = fitted_recipe(recipe, cohort.manifest, cohort.root, domain=domain)
         store = study.folder / "prepared"
-        prepared_cases(entries, cohort.root, recipe=fitted, store_root=store, console=study.console)
+        jobs = study.threads or usable_cores()
+        prepared_cases(entries, cohort.root, recipe=fitted, store_root=store, console=study.console, jobs=jobs)
 
 
 def train_step(study: Study) -> dict[str, Any]:

@@ -114,13 +114,16 @@ def _method_table(measures: Mapping[str, Sequence[Mapping[str, Any]]]) -> Any:
 
 
 def _case_table(cases: Sequence[Mapping[str, Any]]) -> Any:
+    """Return one row a measure and one column a case: there are more measures than cases."""
     from medgan.reporting.sections import TableSection
 
-    names = list(cases[0]["measures"])
-    shown = [name for name in names if any(case["measures"][name]["value"] is not None for case in cases)]
-    columns = ("Case", *(cases[0]["measures"][name]["title"] for name in shown))
-    rows = [(case["case_id"], *(_text(case["measures"][name]["value"], 3) for name in shown)) for case in cases]
-    return TableSection("The model, case by case", columns, rows)
+    rows = []
+    for name, measure in cases[0]["measures"].items():
+        values = [case["measures"][name]["value"] for case in cases]
+        if any(value is not None for value in values):
+            unit = f", {measure['unit']}" if measure["unit"] else ""
+            rows.append((f"{measure['title']}{unit}", *(_text(value, 3) for value in values)))
+    return TableSection("The model, case by case", ("Measure", *(case["case_id"] for case in cases)), rows)
 
 
 def _pictures(study: Study) -> list[Section]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,10 +106,11 @@ def train(
         source_recipe = fitted_recipe(Recipe(tuple(experiment.recipe.source)), manifest, root, domain=domains.source)
         target_recipe = Recipe(tuple(experiment.recipe.target))
         store = store or run.part("prepared")
-        sources = prepared_cases(source_entries, root, recipe=source_recipe, store_root=store, console=console)
-        targets = prepared_cases(target_entries, root, recipe=target_recipe, store_root=store, console=console)
+        prepared = partial(prepared_cases, store_root=store, console=console, jobs=began["threads"])
+        sources = prepared(source_entries, root, recipe=source_recipe)
+        targets = prepared(target_entries, root, recipe=target_recipe)
         watched = manifest.select(split="validation", domain=domains.source)[:1]
-        shown = prepared_cases(watched, root, recipe=source_recipe, store_root=store, console=console) or sources[:1]
+        shown = prepared(watched, root, recipe=source_recipe) or sources[:1]
 
         sampling = experiment.sampling
         augment = AugmentSettings(flip_axes=sampling.flip_axes, gain=sampling.gain)

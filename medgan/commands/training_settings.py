@@ -30,7 +30,7 @@ class PhantomSettings(_Section):
     test: int = Field(default=2, ge=0)
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
-    acquisition: Literal["ideal", "realistic"] = "realistic"
+    acquisition: Literal["ideal", "clean", "realistic"] = "realistic"
     seed: int = 0
 
 

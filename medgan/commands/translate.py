@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medgan.commands.console import Console
+from medgan.commands.image_input import found_image
 from medgan.errors import BundleError, FormatError, SettingsError
 from medgan.volume import Quantity, Volume
 
 if TYPE_CHECKING:
     from medgan.formats import ImageFile
+    from medgan.geometry import Grid
     from medgan.inference.bundle import BundleFacts, ModelBundle
     from medgan.inference.domain_check import DomainCheck
     from medgan.inference.translator import Translation
@@ -35,8 +37,10 @@ class OutputPaths:
     picture: Path
 
     @classmethod
-    def beside(cls, image: Path, *, out: Path | None, suffix: str) -> OutputPaths:
+    def beside(cls, image: Path, *, out: Path | None, suffix: str, stem: str | None = None) -> OutputPaths:
         """Return the paths for an image: ``out`` with a suffix is the volume, without one a folder.
+
+        ``stem`` names the outputs where the path of the image must not: a folder of DICOM may be named after a patient.
 
         Raises
         ------
@@ -49,7 +53,7 @@ class OutputPaths:
             stem = stem_of(out)
             return cls(out, out.with_name(f"{stem}.json"), out.with_name(f"{stem}.png"))
         folder = out or Path()
-        stem = f"{stem_of(image)}_s{suffix}"
+        stem = f"{stem or stem_of(image)}_s{suffix}"
         return cls(folder / f"{stem}.nii.gz", folder / f"{stem}.json", folder / f"{stem}.png")
 
     def as_dict(self) -> dict[str, str]:
@@ -63,24 +67,33 @@ def translate(
     model: str | None = None,
     out: Path | None = None,
     modality: str | None = None,
+    series: int | None = None,
+    allow_gap: bool = False,
+    orthogonal: bool = False,
     assume_axes: bool = False,
     device: str = "auto",
     precision: str = "auto",
     overwrite: bool = False,
     console: Console,
 ) -> dict[str, Any]:
-    """Translate one file.
+    """Translate one image.
 
     Parameters
     ----------
     image : Path
-        Volume in a supported format.
+        Volume in a supported format; a DICOM folder, file, zip or DICOMDIR.
     model : str, optional
         Name or folder; the default model if not given.
     out : Path, optional
         File (with a suffix) or folder; the working directory if not given.
     modality : str, optional
         ``"mr"`` or ``"ct"``: what the file holds.
+    series : int, optional
+        Which image of several, as ``medgan inspect`` numbers them.
+    allow_gap : bool
+        Interpolate one missing slice.
+    orthogonal : bool
+        Give the result of a sheared image (tilted gantry) on axes at right angles instead of the image's own.
     assume_axes, overwrite : bool
     device, precision : str
     console : Console
@@ -97,21 +110,21 @@ def translate(
     """
     bundle = chosen_bundle(model)
     facts = bundle.facts
-    paths = OutputPaths.beside(image, out=out, suffix=facts.target.domain)
-    _require_outputs(paths, overwrite=overwrite)
     _require_modality(modality, facts)
+    item = found_image(image, series=series, allow_gap=allow_gap, console=console)
+    paths = OutputPaths.beside(image, out=out, suffix=facts.target.domain, stem=item.name)
+    _require_outputs(paths, overwrite=overwrite)
 
-    from medgan.formats import read_image
-
-    file = read_image(image, quantity=Quantity.named(facts.source.quantity), assume_axes=assume_axes)
-    notices = [*file.notices, *_declared(file, facts, modality)]
+    file = item.read(quantity=Quantity.named(facts.source.quantity), allow_gap=allow_gap, assume_axes=assume_axes)
+    grid = _result_grid(file.volume.grid, paths.volume, orthogonal=orthogonal)
+    notices = [*file.notices, *_declared(item.label, file, facts, modality)]
     for notice in notices:
-        console.notice(f"{image.name}: {notice}")
+        console.notice(f"{item.label}: {notice}")
 
-    translation, run_facts = _translated(file.volume, bundle, device, precision, console)
+    translation, run_facts = _translated(file.volume, bundle, device, precision, console, grid=grid)
     for notice in translation.notices:
-        console.notice(f"{image.name}: {notice}")
-    if (warning := domain_warning(image.name, translation.domain_check, facts)) is not None:
+        console.notice(f"{item.label}: {notice}")
+    if (warning := domain_warning(item.label, translation.domain_check, facts)) is not None:
         console.notice(warning)
     sidecar = _sidecar(file, bundle, translation, [*notices, *translation.notices], run_facts)
     _write(paths, translation, file.volume, sidecar, overwrite=overwrite)
@@ -163,6 +176,23 @@ def _require_outputs(paths: OutputPaths, *, overwrite: bool) -> None:
     require_absent([paths.volume, paths.sidecar, paths.picture], overwrite=overwrite)
 
 
+def _result_grid(grid: Grid, out: Path, *, orthogonal: bool) -> Grid:
+    """Return the grid of the result: the image's own, or one at right angles; refuse a format that cannot hold it.
+
+    Raises
+    ------
+    OutputError
+        Before anything is computed.
+    """
+    from medgan.formats.encoding import require_patient_grid
+    from medgan.formats.files import kind_of
+    from medgan.preprocessing.respace import orthogonal as at_right_angles
+
+    wanted = at_right_angles(grid) if orthogonal else grid
+    require_patient_grid(wanted, out.name, may_shear=kind_of(out) == "nifti")
+    return wanted
+
+
 def _require_modality(modality: str | None, facts: BundleFacts) -> None:
     if modality is None:
         return
@@ -174,7 +204,7 @@ def _require_modality(modality: str | None, facts: BundleFacts) -> None:
         )
 
 
-def _declared(file: ImageFile, facts: BundleFacts, modality: str | None) -> list[str]:
+def _declared(name: str, file: ImageFile, facts: BundleFacts, modality: str | None) -> list[str]:
     """Return the notice that the modality was assumed; refuse values that contradict it.
 
     Raises
@@ -187,14 +217,14 @@ def _declared(file: ImageFile, facts: BundleFacts, modality: str | None) -> list
         return []
     if file.modality_hint is not None and file.modality_hint.upper() != wanted:
         raise FormatError(
-            f"Model {facts.name} takes {wanted}: the file says that it holds {file.modality_hint}. "
+            f"{name}: model {facts.name} takes {wanted}, and the file says that it holds {file.modality_hint}. "
             f"If that is wrong, pass --modality {wanted.lower()}."
         )
     low = float(np.percentile(file.volume.array, CT_LIKE_PERCENTILE))
     if wanted == "MR" and low < CT_LIKE_VALUE:
         raise FormatError(
-            f"Model {facts.name} takes MR, whose signal is not negative: {CT_LIKE_PERCENTILE:g} % of the values lie "
-            f"below {low:.0f}, as in a CT in HU. If it is MR all the same, pass --modality mr."
+            f"{name}: model {facts.name} takes MR, whose signal is not negative: {CT_LIKE_PERCENTILE:g} % of the "
+            f"values lie below {low:.0f}, as in a CT in HU. If it is MR all the same, pass --modality mr."
         )
     if file.modality_hint is not None:
         return []
@@ -202,7 +232,7 @@ def _declared(file: ImageFile, facts: BundleFacts, modality: str | None) -> list
 
 
 def _translated(
-    volume: Volume, bundle: ModelBundle, device: str, precision: str, console: Console
+    volume: Volume, bundle: ModelBundle, device: str, precision: str, console: Console, *, grid: Grid
 ) -> tuple[Translation, dict[str, Any]]:
     import torch
 
@@ -214,7 +244,7 @@ def _translated(
     record = resolve_precision(precision, device=chosen)
     translator = Translator(bundle, device=chosen, precision=record.precision)
     with console.progress("translating") as advance:
-        translation = translator.translation_of(volume, progress=advance)
+        translation = translator.translation_of(volume, grid=grid, progress=advance)
     return translation, {"device": chosen, "threads": torch.get_num_threads(), "precision": record.as_dict()}
 
 

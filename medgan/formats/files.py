@@ -30,20 +30,21 @@ class _Writer(Protocol):
 
 
 class _Format(NamedTuple):
+    kind: str
     opener: _Opener
     writer: _Writer | None
 
 
 # Longest suffix first: .nii.gz before .nii would matter if one were the end of the other.
 _FORMATS: dict[str, _Format] = {
-    ".nii.gz": _Format(open_nifti, write_nifti),
-    ".nii": _Format(open_nifti, write_nifti),
-    ".hdr": _Format(open_nifti_pair, None),
-    ".img": _Format(open_nifti_pair, None),
-    ".mha": _Format(open_metaimage, write_metaimage),
-    ".mhd": _Format(open_metaimage, None),
-    ".nrrd": _Format(open_nrrd, write_nrrd),
-    ".nhdr": _Format(open_nrrd, None),
+    ".nii.gz": _Format("nifti", open_nifti, write_nifti),
+    ".nii": _Format("nifti", open_nifti, write_nifti),
+    ".hdr": _Format("nifti", open_nifti_pair, None),
+    ".img": _Format("nifti", open_nifti_pair, None),
+    ".mha": _Format("metaimage", open_metaimage, write_metaimage),
+    ".mhd": _Format("metaimage", open_metaimage, None),
+    ".nrrd": _Format("nrrd", open_nrrd, write_nrrd),
+    ".nhdr": _Format("nrrd", open_nrrd, None),
 }
 
 
@@ -62,12 +63,15 @@ class ImageFile:
         Whether the metadata (``descrip``, comments, key-value pairs) says SYNTHETIC.
     modality_hint : str or None
         Modality code such as CT or MR, where the metadata states one. NIfTI never does.
+    name : str
+        What outputs made from it are named after: the file's stem, or ``mr_series01`` for DICOM.
     """
 
     volume: Volume
     notices: tuple[str, ...]
     is_marked_synthetic: bool
     modality_hint: str | None
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,32 @@ def read_image(path: str | Path, *, quantity: Quantity, assume_axes: bool = Fals
         volume = Volume(array, stored.grid, quantity, provenance)
     except VolumeError as error:
         raise FormatError(f"{stored.name}: {error}") from None
-    return ImageFile(volume, (*stored.notices, *notices), stored.is_marked_synthetic, stored.modality_hint)
+    return ImageFile(
+        volume, (*stored.notices, *notices), stored.is_marked_synthetic, stored.modality_hint, stem_of(path)
+    )
+
+
+def header_of(path: str | Path, *, assume_axes: bool = False) -> StoredImage:
+    """Return what the header of an image file says, judged, with its voxels still in the file.
+
+    Raises
+    ------
+    FormatError
+        As :func:`read_image`, except for what only the voxels show.
+    """
+    return _opened(Path(path), assume_axes)
+
+
+def kind_of(path: str | Path) -> str:
+    """Return ``nifti``, ``metaimage`` or ``nrrd`` by the suffix, ``unknown`` for any other.
+
+    Examples
+    --------
+    >>> kind_of("scan.nii.gz"), kind_of("scan.mhd"), kind_of("scan.dcm")
+    ('nifti', 'metaimage', 'unknown')
+    """
+    suffix = _suffix(Path(path))
+    return "unknown" if suffix is None else _FORMATS[suffix].kind
 
 
 def read_volume(path: str | Path, *, quantity: Quantity, assume_axes: bool = False) -> Volume:

@@ -112,6 +112,25 @@ def write_bytes(path: str | Path, data: bytes, *, overwrite: bool = False) -> Pa
     return write_with(path, lambda file: file.write(data), overwrite=overwrite)
 
 
+def made_folder(path: str | Path) -> Path:
+    """Create a folder with its parents unless it is there, and return it.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made, or a file stands in its place.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise OutputError(f"{path.name} is a file: a folder is needed there. Choose another name.") from None
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, error.strerror or type(error).__name__)
+        raise OutputError(f"Folder {path.name} cannot be made: {reason}.") from None
+    return path
+
+
 def _listed(paths: list[Path]) -> str:
     names = ", ".join(path.name for path in paths[:_NAMES_IN_A_MESSAGE])
     more = len(paths) - _NAMES_IN_A_MESSAGE

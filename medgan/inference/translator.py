@@ -11,6 +11,7 @@ import torch
 
 from medgan.cohort import Case
 from medgan.errors import InferenceError
+from medgan.geometry import Grid
 from medgan.inference.bundle import ModelBundle
 from medgan.inference.domain_check import DomainCheck, fingerprint_of
 from medgan.inference.patchwise import Progress, run_patchwise
@@ -26,7 +27,7 @@ class Translation:
     Attributes
     ----------
     volume : Volume
-        On the source's grid, in the target's quantity.
+        On the source's grid unless another was asked for, in the target's quantity.
     prepared : Case
         The source as the network saw it, on the working grid.
     domain_check : DomainCheck
@@ -82,7 +83,12 @@ class Translator:
         return self.translation_of(source).volume
 
     def translation_of(
-        self, source: VolumeSource, *, case_id: str = "image", progress: Progress | None = None
+        self,
+        source: VolumeSource,
+        *,
+        case_id: str = "image",
+        grid: Grid | None = None,
+        progress: Progress | None = None,
     ) -> Translation:
         """Translate an image and say everything about it.
 
@@ -92,6 +98,8 @@ class Translator:
             Of the quantity that the model takes.
         case_id : str
             Pseudonym for messages.
+        grid : Grid, optional
+            Where the result is wanted; the source's own grid if not given.
         progress : callable, optional
             Called after every patch.
 
@@ -124,7 +132,7 @@ class Translator:
         provenance = prepared.image.provenance.synthesized("translate", model=facts.name, weights=facts.weights_sha256)
         values = self.bundle.target_map.inverse(result.normalized)
         working = Volume(values, prepared.image.grid, Quantity.named(facts.target.quantity), provenance)
-        volume = resample(working, source.grid)
+        volume = resample(working, grid or source.grid)
         marks.append(time.perf_counter())
         seconds = dict(zip(("prepare", "network", "restore"), (round(b - a, 3) for a, b in pairwise(marks))))
         return Translation(volume, prepared, check, prepared.notices, seconds, result.patches, result.skipped)

@@ -51,6 +51,8 @@ class Acquisition:
 
 
 IDEAL = Acquisition()
+CLEAN = Acquisition(mr_noise=0.01, random_mr_scale=True, ct_noise_hu=10.0)
+"""Noise and an arbitrary MR unit, but one tissue a voxel: the ideal translator is as good as the noise allows."""
 REALISTIC = Acquisition(
     partial_volume=True, mr_noise=0.02, bias_strength=0.35, random_mr_scale=True, ct_noise_hu=12.0, couch=True
 )

@@ -14,9 +14,9 @@ from scipy import ndimage
 from medgan.cohort import Case
 from medgan.errors import PreprocessingError
 from medgan.preprocessing.intensity import STRICT
+from medgan.preprocessing.morphology import MaskArray, closed, dilated, filled, large_parts, opened
 from medgan.volume import LabelMap, Quantity, Volume
 
-MaskArray = npt.NDArray[np.bool_]
 FULL_SHARE = 0.98
 """A mask that holds more than this share of the voxels has found no background."""
 RIM_RATIO = 0.25
@@ -110,17 +110,12 @@ class BodyMask:
         return FoundBody(mask, None)
 
     def _cleaned(self, raw: MaskArray, spacing: tuple[float, float, float], *, detach: bool) -> MaskArray:
-        core = _opened(raw, self.opening_mm, spacing) if detach else raw
-        parts = _large_parts(core, self.part_share)
+        core = opened(raw, self.opening_mm, spacing) if detach else raw
+        parts = large_parts(core, self.part_share)
         if detach:
             # The opening also rounds corners: take back the tissue within its radius of what was kept.
-            parts = raw & _dilated(parts, self.opening_mm, spacing)
-        closed = _closed(parts, self.closing_mm, spacing)
-        for axis in range(3):
-            for index in range(closed.shape[axis]):
-                plane: tuple[Any, ...] = (slice(None),) * axis + (index,)
-                closed[plane] = ndimage.binary_fill_holes(closed[plane])
-        return closed
+            parts = raw & dilated(parts, self.opening_mm, spacing)
+        return filled(closed(parts, self.closing_mm, spacing))
 
 
 def _log_signal(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -142,34 +137,3 @@ def _otsu(values: npt.NDArray[np.float32]) -> float | None:
 def _rim(mask: MaskArray) -> MaskArray:
     """Return the second to fourth layer of voxels outside a mask."""
     return np.asarray(ndimage.binary_dilation(mask, iterations=4) & ~ndimage.binary_dilation(mask, iterations=1))
-
-
-def _large_parts(mask: MaskArray, share: float) -> MaskArray:
-    labels, count = ndimage.label(mask)
-    if count == 0:
-        return mask
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return np.asarray((sizes >= share * sizes.max())[labels])
-
-
-def _ball_distance(mask: MaskArray, spacing: tuple[float, float, float]) -> npt.NDArray[np.float64]:
-    """Return the distance in mm of every true voxel to the nearest false one."""
-    return np.asarray(ndimage.distance_transform_edt(mask, sampling=spacing))
-
-
-def _dilated(mask: MaskArray, radius_mm: float, spacing: tuple[float, float, float]) -> MaskArray:
-    return np.asarray(_ball_distance(~mask, spacing) <= radius_mm) if mask.any() else mask
-
-
-def _opened(mask: MaskArray, radius_mm: float, spacing: tuple[float, float, float]) -> MaskArray:
-    return _dilated(np.asarray(_ball_distance(mask, spacing) > radius_mm), radius_mm, spacing)
-
-
-def _closed(mask: MaskArray, radius_mm: float, spacing: tuple[float, float, float]) -> MaskArray:
-    """Close with the border mirrored, so that a body cut by the field of view is not eroded there."""
-    pad = [int(np.ceil(radius_mm / s)) for s in spacing]
-    padded = np.pad(mask, [(p, p) for p in pad], mode="edge")
-    grown = _dilated(padded, radius_mm, spacing)
-    closed = np.asarray(_ball_distance(grown, spacing) > radius_mm) if not grown.all() else grown
-    return np.array(closed[tuple(slice(p, p + n) for p, n in zip(pad, mask.shape))] | mask)

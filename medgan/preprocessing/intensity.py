@@ -127,6 +127,10 @@ class MrPercentiles:
         others from the training split and returns them as numbers; what was given stays.
     top : float
         Normalized value of the last landmark.
+    dark : (share, value) or None
+        A knot between zero and the first landmark, at a share of the last landmark's signal: gives dark tissue, where
+        bone and air lie close together, more of the range. The same place in every image, unlike a low percentile,
+        which moves with the share of dark tissue.
 
     Notes
     -----
@@ -139,6 +143,14 @@ class MrPercentiles:
     percentiles: tuple[float, ...] = (99.0,)
     standard: tuple[float, ...] | None = None
     top: float = Field(default=0.8, gt=-1.0, le=1.0)
+    dark: tuple[float, float] | None = None
+
+    @field_validator("dark")
+    @classmethod
+    def _inside(cls, dark: tuple[float, float] | None) -> tuple[float, float] | None:
+        if dark is not None and not (0 < dark[0] < 1 and -1 < dark[1] < 1):
+            raise ValueError(f"dark needs a share in (0, 1) and a value in (-1, 1): found {list(dark)}")
+        return dark
 
     @field_validator("percentiles")
     @classmethod
@@ -197,7 +209,8 @@ class MrPercentiles:
         if standard is None:
             landmarks, standard = landmarks[-1:], (self.top,)
         knots = [(0.0, -1.0)]
-        for x, y in zip(landmarks, standard):
+        places = [] if self.dark is None else [(self.dark[0] * landmarks[-1], self.dark[1])]
+        for x, y in [*places, *zip(landmarks, standard)]:
             # Two landmarks may coincide (a saturated image) or touch zero: the map must stay strictly increasing.
             if x > knots[-1][0] and y > knots[-1][1]:
                 knots.append((float(x), float(y)))

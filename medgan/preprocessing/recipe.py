@@ -11,20 +11,42 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from medgan.cohort import Case
+from medgan.preprocessing.bias_field import BiasField
 from medgan.preprocessing.body_mask import BodyMask
+from medgan.preprocessing.contrast import Contrast
+from medgan.preprocessing.couch import Couch
 from medgan.preprocessing.crop import Crop
+from medgan.preprocessing.crop_box import CropBox
 from medgan.preprocessing.intensity import HuWindow, IntensityMap, MrPercentiles, PiecewiseHu
+from medgan.preprocessing.registration import Registration
 from medgan.preprocessing.reorient import Reorient
 from medgan.preprocessing.respace import Respace
 
 Stage = Annotated[
-    Reorient | Respace | BodyMask | Crop | HuWindow | PiecewiseHu | MrPercentiles, Field(discriminator="stage")
+    Reorient
+    | Respace
+    | Registration
+    | BodyMask
+    | Couch
+    | BiasField
+    | Crop
+    | CropBox
+    | Contrast
+    | HuWindow
+    | PiecewiseHu
+    | MrPercentiles,
+    Field(discriminator="stage"),
 ]
 STAGES = {
     "reorient": Reorient,
     "respace": Respace,
+    "registration": Registration,
     "body_mask": BodyMask,
+    "couch": Couch,
+    "bias_field": BiasField,
     "crop": Crop,
+    "crop_box": CropBox,
+    "contrast": Contrast,
     "hu_window": HuWindow,
     "piecewise_hu": PiecewiseHu,
     "mr_percentiles": MrPercentiles,

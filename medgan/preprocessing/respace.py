@@ -60,15 +60,15 @@ class Respace:
                     f"Stage respace needs images in mm: {name!r} of case {case.case_id} is in {grid.unit}."
                 )
         for name, volume in case.images.items():
-            grid = _orthogonal(volume.grid).respaced(self.spacing_mm)
+            grid = orthogonal(volume.grid).respaced(self.spacing_mm)
             moved = resample(volume, grid, interpolation=self.interpolation, antialias=self.antialias)
             case = case.with_image(name, moved)
         for name, labels in case.labels.items():
-            case = case.with_label(name, resample_labels(labels, _orthogonal(labels.grid).respaced(self.spacing_mm)))
+            case = case.with_label(name, resample_labels(labels, orthogonal(labels.grid).respaced(self.spacing_mm)))
         return case
 
 
-def _orthogonal(grid: Grid) -> Grid:
+def orthogonal(grid: Grid) -> Grid:
     """Return a grid with right angles that holds every corner of ``grid``; the same grid where angles are right."""
     if not grid.is_sheared:
         return grid

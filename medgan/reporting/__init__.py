@@ -5,6 +5,7 @@ the bytes of a PNG, and commands write them. Matplotlib and Jinja2 are imported 
 """
 
 from medgan.reporting.charts import error_strip, training_curves
+from medgan.reporting.contact_sheet import Tile, contact_sheet, thumbnail
 from medgan.reporting.figures import three_planes
 from medgan.reporting.model_card import render_model_card
 from medgan.reporting.panel import Panel, error_panel, percentile_window
@@ -19,8 +20,10 @@ __all__ = [
     "Section",
     "TableSection",
     "TextSection",
+    "Tile",
     "WarningSection",
     "comparison_table",
+    "contact_sheet",
     "difference_table",
     "error_panel",
     "error_strip",
@@ -29,5 +32,6 @@ __all__ = [
     "render_report",
     "summary_table",
     "three_planes",
+    "thumbnail",
     "training_curves",
 ]

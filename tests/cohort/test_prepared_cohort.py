@@ -10,7 +10,14 @@ from manifest_rows import entry, manifest
 
 from medgan.cohort.manifest import digest_of
 from medgan.commands import cohort_data
-from medgan.commands.cohort_data import fitted_recipe, prepared_cases, read_case, training_entries
+from medgan.commands.cohort_data import (
+    fitted_on_usable,
+    fitted_recipe,
+    prepared_cases,
+    put_in_store,
+    read_case,
+    training_entries,
+)
 from medgan.commands.console import Console
 from medgan.errors import CohortError
 from medgan.formats import write_volume
@@ -75,6 +82,40 @@ def test_a_recipe_is_fitted_on_the_training_split_of_its_domain(rows, tmp_path):
     assert fitted != recipe.fitted([read_case(row, tmp_path) for row in rows])
     with pytest.raises(CohortError, match=r"images of domain 't2' in the split 'train': .* has none. Its domains"):
         fitted_recipe(recipe, whole, tmp_path, domain="t2")
+
+
+def test_several_processes_prepare_the_same_bits_in_the_same_order(tmp_path):
+    rows = [written(tmp_path, f"limb_{n}", seed=n) for n in range(8)]
+    one, two = (
+        prepared_cases(rows, tmp_path, recipe=RECIPE, store_root=tmp_path / f"store_{jobs}", console=QUIET, jobs=jobs)
+        for jobs in (1, 2)
+    )
+    assert [case.case_id for case in two] == [row.case_id for row in rows]
+    assert all(np.array_equal(a.image.array, b.image.array) for a, b in zip(one, two))
+
+
+def test_a_faster_process_is_no_error(rows, tmp_path, monkeypatch):
+    store = tmp_path / "store"
+    first = put_in_store(rows[0], data_root=tmp_path, recipe=RECIPE, store_root=store)
+    before = next(store.rglob("*.npz")).read_bytes()
+    looks = iter([False, True])
+    monkeypatch.setattr(cohort_data.CaseStore, "__contains__", lambda self, key: next(looks))
+    assert put_in_store(rows[0], data_root=tmp_path, recipe=RECIPE, store_root=store) == first == ()
+    assert next(store.rglob("*.npz")).read_bytes() == before
+
+
+def test_a_recipe_is_fitted_on_what_is_not_refused(rows, tmp_path):
+    recipe = Recipe.from_json([{"stage": "reorient"}, {"stage": "mr_percentiles", "percentiles": [20, 60, 99]}])
+    everything = fitted_on_usable(recipe, rows, tmp_path, console=QUIET)
+    assert everything == fitted_recipe(recipe, manifest(*rows), tmp_path, domain="mr")
+    (tmp_path / rows[1].path).write_bytes(b"other")
+    usable = fitted_on_usable(recipe, rows, tmp_path, console=QUIET)
+    assert usable == recipe.fitted([read_case(row, tmp_path) for row in (rows[0], rows[2])])
+    assert usable != everything
+    with pytest.raises(CohortError, match="fitted on training images: none of 1 can be used"):
+        fitted_on_usable(recipe, rows[1:2], tmp_path, console=QUIET)
+    # Nothing to learn: nothing is read.
+    assert fitted_on_usable(RECIPE, rows[1:2], tmp_path, console=QUIET) == RECIPE.fitted(())
 
 
 def test_a_recipe_with_nothing_to_learn_reads_no_image(tmp_path):

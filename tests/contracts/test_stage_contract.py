@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -14,7 +14,10 @@ from pydantic import ValidationError
 
 from medgan.cohort import Case
 from medgan.geometry import Grid
+from medgan.phantoms.head import head_phantom
 from medgan.preprocessing.recipe import STAGES, Recipe, Stage
+from medgan.seeding import numpy_generator
+from medgan.volume import LabelMap, Provenance, Quantity, Volume
 
 # Oblique, left-handed, anisotropic and sheared, and not centered.
 _TURN = np.array([[0.0, -0.96, 0.28], [-1.0, 0.0, 0.0], [0.0, 0.28, 0.96]])
@@ -33,11 +36,36 @@ def mr_case(*, body: bool) -> Case:
     return case_of(mr_of(BODY, np.random.default_rng(2)), MR, GRID, BODY if body else None).with_notice("Read.")
 
 
+def em_case() -> Case:
+    sections = np.random.default_rng(3).normal(120, 12, (20, 18, 6)).clip(0, 255).astype(np.uint8)
+    grid = Grid.axis_aligned(sections.shape, spacing=(10, 10, 25), unit="nm", frame="specimen")
+    image = Volume(sections, grid, Quantity.EM_SIGNAL, Provenance(("cd" * 32,)))
+    return Case("stack_1", "stack_1", {"em": image}, {"cells": LabelMap(sections // 64, grid)}).with_notice("Read.")
+
+
+def pair_case() -> Case:
+    """MR and CT of one head, the CT shifted and with a label map of its own."""
+    head = head_phantom(generator=numpy_generator(4, "head", 0), shape=(34, 38, 30), spacing_mm=(6, 6, 8))
+    away = np.eye(4)
+    away[:3, 3] = (7, -5, 6)
+    place = Grid(head.ct.shape, away @ head.ct.grid.affine)
+    images = {"mr": head.mr, "ct": replace(head.ct, grid=place)}
+    return Case("head_1", "head_1", images, {"bone": LabelMap(head.ct.array > 300, place)}).with_notice("Read.")
+
+
 EXAMPLES: dict[str, tuple[dict[str, Any], list[Case]]] = {
     "reorient": ({"codes": "LIP"}, [ct_case(body=True), mr_case(body=False)]),
     "respace": ({"spacing_mm": [2.5, 4, 4], "interpolation": "cubic"}, [ct_case(body=True), mr_case(body=False)]),
     "body_mask": ({"closing_mm": 5}, [ct_case(body=False), mr_case(body=True)]),
     "crop": ({"margin_mm": 3.5}, [ct_case(body=True), mr_case(body=True)]),
+    "couch": ({"detach_mm": 4}, [ct_case(body=True)]),
+    "bias_field": ({"shrink_mm": 9, "levels": 1, "iterations": 4}, [mr_case(body=True), mr_case(body=False)]),
+    "crop_box": (
+        {"start": [-20, -30, -40], "stop": [25, 20, 90], "beyond": "pad"},
+        [ct_case(body=True), mr_case(body=False), pair_case()],
+    ),
+    "contrast": ({"tile_voxels": 8, "clip_limit": 0.05}, [em_case()]),
+    "registration": ({"fixed": "mr", "moving": "ct", "levels_mm": [12, 8]}, [pair_case()]),
     "hu_window": ({"low_hu": -200, "high_hu": 300}, [ct_case(body=True), ct_case(body=False)]),
     "piecewise_hu": ({"knots": [[-1024, -1], [0, 0], [3000, 1]]}, [ct_case(body=True), ct_case(body=False)]),
     "mr_percentiles": (
@@ -124,29 +152,42 @@ def test_a_stage_does_something_and_keeps_who_it_is(name, case):
 @on_every_case
 def test_every_change_of_an_image_is_in_its_provenance(name, case):
     done = made(name)(case)
-    steps, before = done.image.provenance.steps, case.image.provenance.steps
-    if np.array_equal(done.image.array, case.image.array) and done.image.grid is case.image.grid:
-        assert steps == before
-    else:
-        assert steps[: len(before)] == before
-        assert len(steps) == len(before) + 1
-    assert done.image.provenance.sources == case.image.provenance.sources
-    assert not done.image.provenance.is_synthetic
+    for image in case.images:
+        was, now = case.images[image], done.images[image]
+        steps, before = now.provenance.steps, was.provenance.steps
+        if np.array_equal(now.array, was.array) and now.grid is was.grid:
+            assert steps == before
+        else:
+            assert steps[: len(before)] == before
+            assert len(steps) == len(before) + 1
+        assert now.provenance.sources == was.provenance.sources
+        assert not now.provenance.is_synthetic
 
 
 @on_every_case
 def test_images_and_labels_that_were_on_one_grid_stay_on_one(name, case):
+    done, together = made(name)(case), 0
+    for image, volume in case.images.items():
+        for label, labels in case.labels.items():
+            if labels.grid.same_as(volume.grid):
+                done.labels[label].grid.require_same_as(done.images[image].grid, this=label, that=image)
+                together += 1
+    assert together == len(case.labels)
+
+
+@on_every_case
+def test_a_label_that_a_stage_adds_lies_on_an_image(name, case):
     done = made(name)(case)
-    for labels in done.labels.values():
-        labels.grid.require_same_as(done.image.grid, this="label", that="image")
+    for label in set(done.labels) - set(case.labels):
+        assert any(done.labels[label].grid.same_as(image.grid) for image in done.images.values())
 
 
 @on_every_case
 def test_what_a_stage_gives_is_finite_and_read_only(name, case):
     done = made(name)(case)
-    for array in (done.image.array, *(labels.array for labels in done.labels.values())):
-        assert np.isfinite(array).all()
-        assert not array.flags.writeable
+    for one in (*done.images.values(), *done.labels.values()):
+        assert np.isfinite(one.array).all()
+        assert not one.array.flags.writeable
 
 
 @on_every_stage

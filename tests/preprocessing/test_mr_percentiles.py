@@ -158,3 +158,25 @@ class TestRefusals:
         body = LabelMap(np.ones(shape, bool), Grid(shape, np.diag([1, 1, 1, 1])))
         with pytest.raises(GeometryError, match="Stage mr_percentiles needs images on one grid"):
             MrPercentiles()(case_of(np.ones(GRID.shape), MR).with_label("body", body))
+
+
+class TestDarkKnot:
+    def test_it_lies_at_a_share_of_the_last_landmark(self):
+        landmark = np.percentile(limb().image.array[BODY], 99)
+        knots = MrPercentiles(dark=(0.1, -0.4)).map_for(limb()).knots
+        assert np.allclose(knots[:3], [(0, -1), (0.1 * landmark, -0.4), (landmark, 0.8)])
+
+    def test_it_does_not_depend_on_how_much_is_dark(self):
+        more = case_of(np.where(BODY & (np.arange(GRID.shape[0])[:, None, None] % 2 == 0), 10.0, 700.0), MR, body=BODY)
+        less = case_of(np.where(BODY & (np.arange(GRID.shape[0])[:, None, None] == 4), 10.0, 700.0), MR, body=BODY)
+        stage = MrPercentiles(dark=(0.1, -0.4))
+        assert stage.map_for(more) == stage.map_for(less)
+
+    def test_a_landmark_below_it_gives_way(self):
+        knots = MrPercentiles(percentiles=(1, 99), standard=(-0.9, 0.8), dark=(0.5, 0.0)).map_for(limb()).knots
+        assert [y for _, y in knots[:3]] == pytest.approx([-1, 0.0, 0.8])
+
+    @pytest.mark.parametrize("dark", [(0, -0.4), (1, -0.4), (0.1, -1), (0.1, 1), (float("nan"), 0)])
+    def test_a_place_outside_the_range_is_refused(self, dark):
+        with pytest.raises(ValidationError, match="dark needs a share"):
+            MrPercentiles(dark=dark)
