@@ -103,7 +103,8 @@ class Header:
         if tag not in self.dataset:
             return ()
         try:
-            return tuple(Header(item) for item in self.dataset[tag].value)
+            # A damaged type can make plain numbers of a sequence: what is no data set says nothing.
+            return tuple(Header(item) for item in self.dataset[tag].value if isinstance(item, Dataset))
         except Exception:
             # Damaged bytes make pydicom raise almost anything; a sequence that cannot be parsed says nothing.
             return ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,14 @@ class InventoryItem:
     name : str
         ``mr_series01`` for DICOM, from modality and index; the file's stem for other formats. Never text of a header.
     finding : Finding
+    notices : tuple of str
+        What is to be said when it is read, about its surroundings.
     """
 
     index: int
     name: str
     finding: Finding = field(repr=False)
+    notices: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -124,7 +127,8 @@ class InventoryItem:
         meaning = quantity or QUANTITIES.get(self.modality or "")
         if meaning is None:
             raise FormatError(f"{self.label}: what the values of this image mean is not known: name the quantity.")
-        return source.read(name=self.name, quantity=meaning, allow_gap=allow_gap, assume_axes=assume_axes)
+        file = source.read(name=self.name, quantity=meaning, allow_gap=allow_gap, assume_axes=assume_axes)
+        return replace(file, notices=(*self.notices, *file.notices))
 
     @property
     def refusal(self) -> str:
@@ -203,7 +207,10 @@ class Inventory:
             return chosen
         usable = self.usable(allow_gap=allow_gap)
         if len(usable) == 1:
-            return usable[0]
+            refused = len(self.items) - 1
+            # What is refused may be a slice of what is taken.
+            words = f"{refused} other image(s) beside it are refused: medgan inspect says why."
+            return replace(usable[0], notices=(words,)) if refused else usable[0]
         if usable:
             raise FormatError(
                 f"{where} holds {len(usable)} usable images, and one is needed: choose it with --series N: "

@@ -116,4 +116,5 @@ def test_interrupting_the_process_ends_with_130(tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in err
+    assert err.endswith("medgan: Interrupted; the same command continues or starts again.\n")
     assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "interrupted"
