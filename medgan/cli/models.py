@@ -19,7 +19,9 @@ def models_list(as_json: Json = False, quiet: Quiet = False) -> None:
     from medgan.commands.models import list_models
 
     facts = list_models()
-    lines = [f"{m['name']:<24} {m['translates']:<12} trained on {m['trained_anatomy']}" for m in facts["models"]]
+    lines = [
+        f"{m['name']:<24} {m['task']:<14} {m['does']:<12} trained on {m['trained_anatomy']}" for m in facts["models"]
+    ]
     console_of(quiet, as_json).result(facts, lines)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ def export_bundle(
     experiment: CycleGANExperiment,
     state: CycleGANState,
     recipe: Recipe,
-    config_text: str,
+    config_sha256: str,
     manifest_digest: str,
     fingerprints: Sequence[Fingerprint],
 ) -> ModelBundle:
@@ -72,7 +71,7 @@ def export_bundle(
         "trained_domain": TrainedDomain(cases=tuple(fingerprints)),
         "training": {
             "method": experiment.method,
-            "config_sha256": hashlib.sha256(config_text.encode()).hexdigest(),
+            "config_sha256": config_sha256,
             "manifest_sha256": manifest_digest,
             "steps": state.step,
             "seed": experiment.seed,

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def list_models() -> dict[str, Any]:
-    """Return the embedded models with what each translates and was trained on."""
+    """Return the embedded models with what each is for and was trained on."""
     from medgan.inference.bundle import embedded_names, find_bundle
 
     models = []
@@ -16,7 +16,7 @@ def list_models() -> dict[str, Any]:
             {
                 "name": name,
                 "task": facts.task,
-                "translates": f"{facts.source.modality} to {facts.target.modality}",
+                "does": facts.headline,
                 "trained_anatomy": facts.trained_anatomy,
                 "license": facts.license,
                 "weights_sha256": facts.weights_sha256,
@@ -40,7 +40,7 @@ def show_model(name_or_folder: str) -> dict[str, Any]:
 
 
 def check_model(name_or_folder: str) -> dict[str, Any]:
-    """Check facts, digest and weights of a model and run its network on one patch of zeros.
+    """Check facts, digest and weights of a model and run its network on one patch of ones.
 
     Raises
     ------
@@ -54,12 +54,13 @@ def check_model(name_or_folder: str) -> dict[str, Any]:
 
     bundle = find_bundle(name_or_folder)
     network = bundle.network()
-    patch = torch.zeros(1, 1, *bundle.facts.patch.shape)
+    inputs = [torch.ones(shape) for shape in bundle.facts.input_shapes]
     with torch.inference_mode():
-        result = network(patch, torch.ones_like(patch))
-    if result.shape != patch.shape or not bool(torch.isfinite(result).all()):
+        result = network(*inputs)
+    wanted = bundle.facts.output_shape
+    if tuple(result.shape) != wanted or not bool(torch.isfinite(result).all()):
         raise BundleError(
-            f"The network of {bundle.facts.name} must return a finite patch of shape {tuple(patch.shape)}: "
+            f"The network of {bundle.facts.name} must return a finite tensor of shape {wanted}: "
             f"found shape {tuple(result.shape)}{'' if torch.isfinite(result).all() else ' with NaN or infinity'}."
         )
     parameters = sum(p.numel() for p in network.parameters())

@@ -17,7 +17,8 @@ from medgan.volume import Quantity, Volume
 if TYPE_CHECKING:
     from medgan.formats import ImageFile
     from medgan.geometry import Grid
-    from medgan.inference.bundle import BundleFacts, ModelBundle
+    from medgan.inference.bundle import ModelBundle
+    from medgan.inference.bundle_facts import TranslationFacts
     from medgan.inference.domain_check import DomainCheck
     from medgan.inference.translator import Translation
 
@@ -131,7 +132,7 @@ def translate(
     return {**sidecar, "outputs": paths.as_dict()}
 
 
-def domain_warning(name: str, check: DomainCheck, facts: BundleFacts) -> str | None:
+def domain_warning(name: str, check: DomainCheck, facts: TranslationFacts) -> str | None:
     """Return a sentence for people where an image is not, or cannot be shown to be, what the model was trained on."""
     reasons = "; ".join(check.reasons)
     if check.status == "inside":
@@ -160,7 +161,7 @@ def chosen_bundle(model: str | None) -> ModelBundle:
             f"Name a model with --model: no model trained on real scans comes with medgan yet. Embedded: {known} "
             "(trained on phantoms: for trying things out, not for scans); or give the folder of a bundle of your own."
         )
-    return find_bundle(model or DEFAULT_MODEL)
+    return find_bundle(model or DEFAULT_MODEL, task="translation")
 
 
 def _require_outputs(paths: OutputPaths, *, overwrite: bool) -> None:
@@ -193,7 +194,7 @@ def _result_grid(grid: Grid, out: Path, *, orthogonal: bool) -> Grid:
     return wanted
 
 
-def _require_modality(modality: str | None, facts: BundleFacts) -> None:
+def _require_modality(modality: str | None, facts: TranslationFacts) -> None:
     if modality is None:
         return
     if modality.lower() not in ("mr", "ct"):
@@ -204,7 +205,7 @@ def _require_modality(modality: str | None, facts: BundleFacts) -> None:
         )
 
 
-def _declared(name: str, file: ImageFile, facts: BundleFacts, modality: str | None) -> list[str]:
+def _declared(name: str, file: ImageFile, facts: TranslationFacts, modality: str | None) -> list[str]:
     """Return the notice that the modality was assumed; refuse values that contradict it.
 
     Raises

@@ -10,15 +10,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import ValidationError
 
 from medgan.errors import BundleError
-from medgan.inference.domain_check import TrainedDomain
-from medgan.preprocessing.intensity import IntensityMap, Knots
+from medgan.inference.bundle_facts import FACTS, CommonFacts, TranslationFacts
+from medgan.preprocessing.intensity import IntensityMap
 from medgan.preprocessing.recipe import Recipe
-from medgan.volume import Quantity
 
 if TYPE_CHECKING:
     import torch
@@ -27,85 +26,25 @@ FACTS_FILE, WEIGHTS_FILE, CARD_FILE = "bundle.json", "weights.safetensors", "MOD
 FORMAT = 1
 
 
-class _Facts(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DomainFacts(_Facts):
-    """One side of a translation: the manifest's domain, the modality and what a voxel measures."""
-
-    domain: str
-    modality: str
-    quantity: str
-
-    @field_validator("quantity")
-    @classmethod
-    def _known(cls, label: str) -> str:
-        return Quantity.named(label).label
-
-
-class NetworkFacts(_Facts):
-    """A network by name and the arguments of its constructor."""
-
-    name: str
-    settings: dict[str, Any]
-
-
-class PatchFacts(_Facts):
-    """How the network is run over a volume."""
-
-    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
-    overlap: float = Field(ge=0, lt=1)
-
-
-class TrainingFacts(_Facts):
-    """Where the weights come from."""
-
-    method: str
-    config_sha256: str
-    manifest_sha256: str
-    steps: int
-    seed: int
-    data: str
-    data_license: str
-
-
-class BundleFacts(_Facts):
-    """Everything that ``bundle.json`` holds."""
-
-    format: Literal[1] = 1
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    task: Literal["translation"]
-    source: DomainFacts
-    target: DomainFacts
-    trained_anatomy: str
-    recipe: list[dict[str, Any]]
-    target_knots: Knots
-    network: NetworkFacts
-    patch: PatchFacts
-    trained_domain: TrainedDomain
-    training: TrainingFacts
-    license: str
-    intended_use: str
-    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    medgan_version: str
+FactsT = TypeVar("FactsT", bound=CommonFacts)
 
 
 @dataclass(frozen=True)
-class ModelBundle:
+class ModelBundle(Generic[FactsT]):
     """A checked bundle.
 
     Attributes
     ----------
-    facts : BundleFacts
+    facts : CommonFacts
+        Of the class that the task has in :data:`~medgan.inference.bundle_facts.FACTS`.
     folder : Path
     """
 
-    facts: BundleFacts
+    facts: FactsT
     folder: Path
 
     @classmethod
-    def load(cls, folder: Path) -> ModelBundle:
+    def load(cls, folder: Path) -> ModelBundle[Any]:
         """Read and check a bundle; torch is not needed.
 
         Raises
@@ -128,9 +67,8 @@ class ModelBundle:
                 "It was written by another version of medgan."
             )
         try:
-            facts = BundleFacts.model_validate(raw)
-            Recipe.from_json(facts.recipe)
-            IntensityMap(knots=facts.target_knots)
+            facts: Any = _facts_class(raw, folder.name).model_validate(raw)
+            facts.require_usable()
         except ValidationError as error:
             raise BundleError(f"{FACTS_FILE} of {folder.name} is not valid: {_faults(error)}.") from None
         found = hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
@@ -144,7 +82,7 @@ class ModelBundle:
     @classmethod
     def write(
         cls, folder: Path, *, facts: Mapping[str, Any], weights: Mapping[str, torch.Tensor], card: str
-    ) -> ModelBundle:
+    ) -> ModelBundle[Any]:
         """Write a new bundle under a temporary name, check it, and rename it.
 
         Parameters
@@ -152,7 +90,7 @@ class ModelBundle:
         folder : Path
             Must not exist.
         facts : mapping
-            All of :class:`BundleFacts` but ``format``, ``weights_sha256`` and ``medgan_version``.
+            All of the task's facts but ``format``, ``weights_sha256`` and ``medgan_version``.
         weights : mapping of str to tensor
             State of the network.
         card : str
@@ -181,7 +119,8 @@ class ModelBundle:
                 "medgan_version": __version__,
             }
             try:
-                text = BundleFacts.model_validate(full).model_dump_json(indent=1)
+                checked: Any = _facts_class(full, folder.name).model_validate(full)
+                text = checked.model_dump_json(indent=1)
             except ValidationError as error:
                 raise BundleError(f"The facts of bundle {folder.name} are not valid: {_faults(error)}.") from None
             (temporary / FACTS_FILE).write_text(text + "\n", encoding="utf-8")
@@ -195,13 +134,18 @@ class ModelBundle:
 
     @property
     def recipe(self) -> Recipe:
-        """Recipe that prepares a source image."""
-        return Recipe.from_json(self.facts.recipe)
+        """Recipe that prepares a source image; of a translation model."""
+        return Recipe.from_json(self._of_translation().recipe)
 
     @property
     def target_map(self) -> IntensityMap:
-        """Map between target values and the network's output."""
-        return IntensityMap(knots=self.facts.target_knots)
+        """Map between target values and the network's output; of a translation model."""
+        return IntensityMap(knots=self._of_translation().target_knots)
+
+    def _of_translation(self) -> TranslationFacts:
+        if not isinstance(self.facts, TranslationFacts):
+            raise BundleError(f"A translation model is needed: {self.facts.name} is for {self.facts.task}.")
+        return self.facts
 
     @property
     def card(self) -> str:
@@ -260,14 +204,30 @@ def embedded_names() -> tuple[str, ...]:
     return tuple(sorted(file.parent.name for file in embedded_folder().glob(f"*/{FACTS_FILE}")))
 
 
-def find_bundle(name_or_folder: str) -> ModelBundle:
+def find_bundle(name_or_folder: str, *, task: str | None = None) -> ModelBundle[Any]:
     """Return an embedded bundle by name, or the bundle in a folder.
+
+    Parameters
+    ----------
+    name_or_folder : str
+    task : str, optional
+        What the model must be for.
 
     Raises
     ------
     BundleError
-        If there is neither; the message lists the names.
+        If there is neither (the message lists the names), or it is a model for another task.
     """
+    bundle = _found(name_or_folder)
+    if task is not None and bundle.facts.task != task:
+        raise BundleError(
+            f"A model for {task} is needed: {bundle.facts.name} is for {bundle.facts.task}. "
+            "`medgan models list` shows what each model is for."
+        )
+    return bundle
+
+
+def _found(name_or_folder: str) -> ModelBundle[Any]:
     folder = Path(name_or_folder)
     if re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name_or_folder) and name_or_folder in embedded_names():
         return ModelBundle.load(embedded_folder() / name_or_folder)
@@ -277,6 +237,15 @@ def find_bundle(name_or_folder: str) -> ModelBundle:
     raise BundleError(
         f"A model must be an embedded name ({known}) or a folder with {FACTS_FILE}: found {folder.name!r}."
     )
+
+
+def _facts_class(raw: Any, folder_name: str) -> type[CommonFacts]:
+    if not isinstance(raw, dict):
+        raise BundleError(f"{FACTS_FILE} of {folder_name} is not valid: it must hold one JSON object.")
+    task = raw.get("task")
+    if not isinstance(task, str) or task not in FACTS:
+        raise BundleError(f"A bundle's task must be one of {', '.join(FACTS)}: {folder_name} says {task!r}.")
+    return FACTS[task]
 
 
 def _faults(error: ValidationError) -> str:

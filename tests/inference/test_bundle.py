@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from medgan.errors import BundleError
 from medgan.inference import bundle as bundle_module
 from medgan.inference.bundle import CARD_FILE, FACTS_FILE, WEIGHTS_FILE, ModelBundle, embedded_names, find_bundle
+from medgan.inference.bundle_facts import FACTS as TASKS
 from medgan.networks.residual_generator import ResidualGenerator
 from medgan.preprocessing.intensity import PiecewiseHu
 from medgan.preprocessing.recipe import Recipe
@@ -209,7 +210,6 @@ class TestDamage:
             (("colour",), 1, "colour: Extra inputs are not permitted"),
             (("network", "colour"), 1, "network.colour: Extra"),
             (("source", "quantity"), "hu", "source.quantity: Value error, A quantity must be one of"),
-            (("task",), "segmentation", "task: Input should be 'translation'"),
             (("target_knots",), [[0, 0], [0, 1]], "strictly increasing values"),
             (("patch", "overlap"), 1.0, "patch.overlap: Input should be less than 1"),
             (("patch", "shape"), [16, 16, 0], "patch.shape.2: Input should be greater than 0"),
@@ -227,7 +227,12 @@ class TestDamage:
         assert found.startswith("bundle.json of copy is not valid: ")
         assert message in found
 
-    @pytest.mark.parametrize("name", [*FACTS, "weights_sha256", "medgan_version"])
+    @pytest.mark.parametrize("found", ["dissection", None, 3, ["translation"]])
+    def test_a_task_that_is_none(self, copy, found):
+        message = refusal(rewritten(copy, "task", value=found))
+        assert f"A bundle's task must be one of {', '.join(TASKS)}: copy says {found!r}" in message
+
+    @pytest.mark.parametrize("name", [*(name for name in FACTS if name != "task"), "weights_sha256", "medgan_version"])
     def test_a_fact_that_is_missing(self, copy, name):
         assert f"{name}: Field required" in refusal(rewritten(copy, name, remove=True))
 
