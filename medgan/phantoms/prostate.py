@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from medgan.geometry import Grid
-from medgan.phantoms.paired_imaging import centered_grid, rician
+from medgan.phantoms.paired_imaging import centered_grid, coil_bias, rician
 from medgan.phantoms.prostate_anatomy import GLAND, ProstateAnatomy, Region, prostate_regions
 from medgan.phantoms.solids import Points, gyroid, paint
 from medgan.volume import LabelMap, Provenance, Quantity, Volume
 
 Float32 = npt.NDArray[np.float32]
+Regions = npt.NDArray[np.uint8]
+Offset = tuple[float, float, float]
+
+_TETRAHEDRON: tuple[Offset, ...] = (
+    (0.25, 0.25, 0.25),
+    (0.25, -0.25, -0.25),
+    (-0.25, 0.25, -0.25),
+    (-0.25, -0.25, 0.25),
+)
+"""Where a voxel is sampled for its partial volume, in voxels from its center."""
 
 SIGNALS: dict[Region, tuple[float, float, float]] = {
     Region.FAT: (720, 150, 40),
@@ -88,6 +98,9 @@ def prostate_twins(
     diffusion_spacing_mm: Sequence[float] = (2.0, 2.0, 3.6),
     b_value: float = 1400.0,
     noise: float = 0.0,
+    contrast: float = 1.0,
+    partial_volume: bool = False,
+    bias_strength: float = 0.0,
 ) -> ProstateTwins:
     """Return one subject with and without its lesion; the parameters are those of :func:`prostate_phantom`."""
     images = [
@@ -99,6 +112,9 @@ def prostate_twins(
             diffusion_spacing_mm=diffusion_spacing_mm,
             b_value=b_value,
             noise=noise,
+            contrast=contrast,
+            partial_volume=partial_volume,
+            bias_strength=bias_strength,
         )
         for lesion in (True, False)
     ]
@@ -114,6 +130,9 @@ def prostate_phantom(
     diffusion_spacing_mm: Sequence[float] = (2.0, 2.0, 3.6),
     b_value: float = 1400.0,
     noise: float = 0.0,
+    contrast: float = 1.0,
+    partial_volume: bool = False,
+    bias_strength: float = 0.0,
 ) -> ProstatePhantom:
     """Return one random prostate.
 
@@ -132,6 +151,13 @@ def prostate_phantom(
     noise : float
         Standard deviation of Rician noise in T2w and in every diffusion image, as a share of 1000 for T2w and of 400
         for diffusion.
+    contrast : float
+        How far the lesion's three signals lie from those of the tissue it grew in, as a share of the way to the
+        table's: 0 is invisible.
+    partial_volume : bool
+        Average four samples in each voxel, the corners of a tetrahedron; the truth stays that of voxel centers.
+    bias_strength : float
+        Range of the logarithm of the coil's bias field, one for T2w and one for the diffusion images.
 
     Returns
     -------
@@ -140,19 +166,27 @@ def prostate_phantom(
     Notes
     -----
     ``dwi = S0 exp(-b ADC)``; ``adc = log(S_50 / S_800) / 750`` of two images that are as noisy as ``dwi``, limited to
-    [0, 3500] 1e-6 mm^2/s, as scanners do it. Without noise that is the table's value to float32 rounding.
+    [0, 3500] 1e-6 mm^2/s, as scanners do it. Without noise and partial volume that is the table's value to float32
+    rounding.
     """
     anatomy = ProstateAnatomy.sampled(generator)
     t2_grid = centered_grid(shape, spacing_mm)
     diffusion_grid = t2_grid.respaced(diffusion_spacing_mm)
-    regions, zones, lesion_map, texture = _on_grid(t2_grid, anatomy, lesion=lesion)
-    t2w = rician(_looked_up(0, regions) * texture, generator, sigma=noise * 1000)
+    coils = copy.deepcopy(generator)
+    offsets = _TETRAHEDRON if partial_volume else ((0.0, 0.0, 0.0),)
+    share = contrast if lesion else 0.0
 
-    regions, zones_dwi, lesion_dwi, texture = _on_grid(diffusion_grid, anatomy, lesion=lesion)
-    adc, s0 = _looked_up(1, regions), _looked_up(2, regions) * texture
-    at_50, at_800, dwi = (
-        rician(s0 * np.exp(-np.float32(b * 1e-6) * adc), generator, sigma=noise * 400) for b in (50, 800, b_value)
+    zones, lesion_map = _truth(t2_grid, anatomy, lesion=lesion)
+    signal = _averaged(lambda offset: _t2w(_shifted(t2_grid, offset), anatomy, share), offsets)
+    t2w = rician(signal * coil_bias(t2_grid, coils, strength=bias_strength), generator, sigma=noise * 1000)
+
+    zones_dwi, lesion_dwi = _truth(diffusion_grid, anatomy, lesion=lesion)
+    weightings = (50.0, 800.0, float(b_value))
+    signals = _averaged(
+        lambda offset: _diffusion(_shifted(diffusion_grid, offset), anatomy, share, weightings), offsets
     )
+    bias = coil_bias(diffusion_grid, coils, strength=bias_strength)
+    at_50, at_800, dwi = (rician(one * bias, generator, sigma=noise * 400) for one in signals)
     floor = np.float32(1e-3)
     fitted = np.log(np.maximum(at_50, floor) / np.maximum(at_800, floor)) * np.float32(1e6 / 750)
     provenance = Provenance().then("prostate phantom", lesion=lesion)
@@ -168,29 +202,76 @@ def prostate_phantom(
     )
 
 
-def _on_grid(
-    grid: Grid, anatomy: ProstateAnatomy, *, lesion: bool
-) -> tuple[npt.NDArray[np.uint8], LabelMap, LabelMap, Float32]:
-    """Return regions with the lesion if it is asked for, zones, lesion mask, and the relative texture of the signal."""
-    points = Points.of_grid(grid, anatomy_to_world=np.eye(4), warp=anatomy.warp)
+def _averaged(image_at: Callable[[Offset], Float32], offsets: Sequence[Offset]) -> Float32:
+    total = image_at(offsets[0])
+    for offset in offsets[1:]:
+        total = total + image_at(offset)
+    return total / np.float32(len(offsets)) if len(offsets) > 1 else total
+
+
+def _shifted(grid: Grid, offset: Offset) -> Grid:
+    """Return the grid moved by a part of a voxel."""
+    affine = grid.affine.copy()
+    affine[:3, 3] = grid.world(offset)
+    return Grid(grid.shape, affine, grid.unit, grid.frame)
+
+
+def _truth(grid: Grid, anatomy: ProstateAnatomy, *, lesion: bool) -> tuple[LabelMap, LabelMap]:
+    """Return zones without the lesion, and the lesion mask, at voxel centers."""
+    points = _points(grid, anatomy)
     regions = prostate_regions(points, anatomy)
     zones = np.zeros(grid.shape, dtype=np.uint8)
     zones[np.isin(regions, (*GLAND, Region.URETHRA, Region.CAPSULE))] = 2
     zones[(regions == Region.PERIPHERAL_ZONE) | (regions == Region.CAPSULE)] = 1
-    # Slanted, so that the pattern does not line up with the slices.
-    u, v, w = points.x + 0.4 * points.y, points.y - 0.6 * points.z, points.z + 0.5 * points.x
-    fine = gyroid(u, v, w, wavelength_mm=7, phase=anatomy.phase)
-    coarse = gyroid(v, w, u, wavelength_mm=23, phase=anatomy.phase)
-    texture = np.asarray(1 + np.float32(0.05) * fine + np.float32(0.06) * coarse, dtype=np.float32)
-    if lesion:
-        paint(regions, points, anatomy.lesion, Region.LESION, over=GLAND)
+    is_lesion = _lesion(regions, points, anatomy) if lesion else np.zeros(grid.shape, dtype=bool)
     return (
-        regions,
         LabelMap(zones, grid, {1: "peripheral zone", 2: "transition zone"}),
-        LabelMap(regions == Region.LESION, grid, {1: "lesion"}),
-        texture,
+        LabelMap(is_lesion, grid, {1: "lesion"}),
     )
 
 
-def _looked_up(signal: int, regions: npt.NDArray[np.uint8]) -> Float32:
-    return np.take(np.array([SIGNALS[region][signal] for region in Region], dtype=np.float32), regions)
+def _t2w(grid: Grid, anatomy: ProstateAnatomy, share: float) -> Float32:
+    """Return the T2-weighted signal at voxel centers, textured, without noise."""
+    points = _points(grid, anatomy)
+    regions = prostate_regions(points, anatomy)
+    is_lesion = _lesion(regions, points, anatomy)
+    return _signal(0, regions, is_lesion, share) * _texture(points, anatomy)
+
+
+def _diffusion(grid: Grid, anatomy: ProstateAnatomy, share: float, weightings: Sequence[float]) -> Float32:
+    """Return the signals (b-values, I, J, K) at voxel centers, without noise."""
+    points = _points(grid, anatomy)
+    regions = prostate_regions(points, anatomy)
+    is_lesion = _lesion(regions, points, anatomy)
+    adc = _signal(1, regions, is_lesion, share)
+    s0 = _signal(2, regions, is_lesion, share) * _texture(points, anatomy)
+    return np.stack([s0 * np.exp(-np.float32(b * 1e-6) * adc) for b in weightings])
+
+
+def _signal(index: int, regions: Regions, is_lesion: npt.NDArray[np.bool_], share: float) -> Float32:
+    """Return the tissue's signal; in the lesion a share of the way to the lesion's."""
+    table = np.array([SIGNALS[region][index] for region in Region], dtype=np.float32)
+    signal = np.take(table, regions)
+    if share:
+        wanted = table[Region.LESION]
+        mixed = wanted if share == 1 else signal + np.float32(share) * (wanted - signal)
+        signal = np.where(is_lesion, mixed, signal)
+    return np.asarray(signal, dtype=np.float32)
+
+
+def _points(grid: Grid, anatomy: ProstateAnatomy) -> Points:
+    return Points.of_grid(grid, anatomy_to_world=np.eye(4), warp=anatomy.warp)
+
+
+def _lesion(regions: Regions, points: Points, anatomy: ProstateAnatomy) -> npt.NDArray[np.bool_]:
+    painted = regions.copy()
+    paint(painted, points, anatomy.lesion, Region.LESION, over=GLAND)
+    return np.asarray(painted == Region.LESION)
+
+
+def _texture(points: Points, anatomy: ProstateAnatomy) -> Float32:
+    """Return the relative texture of the signal, slanted, so that the pattern does not line up with the slices."""
+    u, v, w = points.x + 0.4 * points.y, points.y - 0.6 * points.z, points.z + 0.5 * points.x
+    fine = gyroid(u, v, w, wavelength_mm=7, phase=anatomy.phase)
+    coarse = gyroid(v, w, u, wavelength_mm=23, phase=anatomy.phase)
+    return np.asarray(1 + np.float32(0.05) * fine + np.float32(0.06) * coarse, dtype=np.float32)
