@@ -32,20 +32,23 @@ def train_cyclegan(request: TrainingRequest) -> dict[str, Any]:
     """
     from medgan.commands.cohort_data import fitted_recipe, opened_cohort, prepared_cases, training_entries
     from medgan.commands.training_observers import Preview, ProgressObserver, TensorBoardObserver
+    from medgan.commands.translation_prior import phantom_sampler, source_sampler
     from medgan.methods.table import METHODS
     from medgan.networks.form import preferred_form
     from medgan.patches.augment import AugmentSettings
     from medgan.patches.sampler import PatchSampler
     from medgan.patches.unpaired import unpaired_batches
     from medgan.preprocessing.recipe import Recipe
+    from medgan.training.distributed import shared_out
     from medgan.training.loop import LoopSettings
     from medgan.training.loop import train as run_loop
 
     experiment: CycleGANExperiment = request.experiment
-    folder, console = request.folder, request.console
+    folder, console, replicas = request.folder, request.console, request.replicas
     # Phantoms lie beside the run: its folder appears whole, when configuration and data are known.
     phantoms = request.phantoms or folder.with_name(f"{folder.name}_phantoms")
-    cohort = opened_cohort(experiment.data, request.config, request.data_root, phantoms, console)
+    with replicas.leader_first():
+        cohort = opened_cohort(experiment.data, request.config, request.data_root, phantoms, console)
     manifest, root = cohort.manifest, cohort.root
     domains = experiment.data
     source_entries, target_entries = training_entries(manifest, source=domains.source, target=domains.target)
@@ -53,7 +56,7 @@ def train_cyclegan(request: TrainingRequest) -> dict[str, Any]:
     run = opened_run(request, manifest.digest)
     finished = finished_result(run, console)
     if finished is not None:
-        return finished
+        return finished if replicas.leads else {}
     began = run.environment
 
     with status_kept(run):
@@ -61,21 +64,23 @@ def train_cyclegan(request: TrainingRequest) -> dict[str, Any]:
         target_recipe = Recipe(tuple(experiment.recipe.target))
         store = request.store or run.part("prepared")
         prepared = partial(prepared_cases, store_root=store, console=console, jobs=began["threads"])
-        sources = prepared(source_entries, root, recipe=source_recipe)
-        targets = prepared(target_entries, root, recipe=target_recipe)
-        watched = manifest.select(split="validation", domain=domains.source)[:1]
-        shown = prepared(watched, root, recipe=source_recipe) or sources[:1]
+        with replicas.leader_first():
+            sources = prepared(source_entries, root, recipe=source_recipe)
+            targets = prepared(target_entries, root, recipe=target_recipe)
+            watched = manifest.select(split="validation", domain=domains.source)[:1]
+            shown = prepared(watched, root, recipe=source_recipe) or sources[:1]
 
         sampling = experiment.sampling
         augment = AugmentSettings(flip_axes=sampling.flip_axes, gain=sampling.gain)
         plain = AugmentSettings(flip_axes=sampling.flip_axes)
         batches = unpaired_batches(
-            source=PatchSampler(sources, experiment.patch.shape, augment, sampling.focus),
+            source=source_sampler(experiment, sources, augment),
             # HU are absolute: a change of gain would teach wrong values.
             target=PatchSampler(targets, experiment.patch.shape, plain, sampling.focus),
             seed=experiment.seed,
-            size=experiment.patch.batch,
+            size=experiment.patch.batch * replicas.size,
             focal=sampling.focal,
+            phantoms=phantom_sampler(experiment, source_recipe, augment, jobs=began["threads"], console=console),
         )
         settings, rhythm, precise = experiment.method_settings(), experiment.rhythm, began["precision"]["precision"]
         run.set_status("training")
@@ -86,7 +91,7 @@ def train_cyclegan(request: TrainingRequest) -> dict[str, Any]:
             state = run_loop(
                 METHODS[experiment.method],
                 settings,
-                batches=batches,
+                batches=shared_out(batches, replicas),
                 folder=folder,
                 loop=LoopSettings(
                     steps=settings.steps,
@@ -96,7 +101,7 @@ def train_cyclegan(request: TrainingRequest) -> dict[str, Any]:
                     keep_every=rhythm.keep_every,
                 ),
                 seed=experiment.seed,
-                device=began["device"],
+                device=replicas.device_of(began["device"]),
                 precision=precise,
                 form=preferred_form(began["device"], precise),
                 guard=_guard(experiment),
@@ -114,7 +119,10 @@ def train_cyclegan(request: TrainingRequest) -> dict[str, Any]:
                         precision=precise,
                     ),
                 ],
+                replicas=replicas,
             )
+        if not replicas.leads:
+            return {}
         result = _finish(run, request, state, source_recipe, manifest.digest, sources, source_entries, root)
     run.set_status("finished", steps=state.step)
     return result

@@ -7,11 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
+from medgan.commands.classification_settings import ClassificationExperiment
+from medgan.commands.counterfactual_settings import CounterfactualExperiment
+from medgan.commands.model_settings import ModelSettings
+from medgan.commands.segmentation_settings import SegmentationExperiment
 from medgan.errors import SettingsError
 from medgan.methods.cyclegan_settings import CycleGANSettings
-from medgan.preprocessing.intensity import HuWindow, MrPercentiles, PiecewiseHu
+from medgan.methods.warm_start import Emphasis
+from medgan.patches.sampler import Attention
+from medgan.preprocessing.contrast_prior import ContrastPrior
+from medgan.preprocessing.cortical_ring import CorticalRing
+from medgan.preprocessing.intensity import HuWindow, IntensityMap, MrPercentiles, PiecewiseHu
 from medgan.preprocessing.recipe import Recipe, Stage
 from medgan.settings import checked, meant, read_yaml
 
@@ -35,17 +43,33 @@ class PhantomSettings(_Section):
 
 
 class DataSettings(_Section):
-    """Which images: a manifest (relative to the configuration file) or phantoms, and the two domains."""
+    """Which images: a manifest (relative to the configuration file) or phantoms, the two domains, and the folds.
+
+    With ``folds`` the manifest's subjects are dealt anew for every fold (see :func:`medgan.cohort.folds.dealt`), and
+    ``fold`` says for which: a number from 0, or ``all`` for a training on all subjects. ``tuned_on`` declares the
+    subjects whose pairs were looked at while the recipe was chosen.
+    """
 
     manifest: str | None = None
     phantoms: PhantomSettings | None = None
     source: str = "mr"
     target: str = "ct"
+    folds: int | None = Field(default=None, ge=2)
+    fold: NonNegativeInt | Literal["all"] | None = None
+    fold_validation: int = Field(default=2, ge=0)
+    fold_seed: int = 0
+    tuned_on: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _one_source(self) -> DataSettings:
         if (self.manifest is None) == (self.phantoms is None):
             raise ValueError("give data.manifest or data.phantoms, one of the two")
+        if self.folds is not None and self.manifest is None:
+            raise ValueError("data.folds needs data.manifest: phantoms have their split already")
+        if self.fold is not None and self.folds is None:
+            raise ValueError("data.fold needs data.folds, the number of folds")
+        if self.folds is not None and isinstance(self.fold, int) and self.fold >= self.folds:
+            raise ValueError(f"data.fold must be 0 to {self.folds - 1}, or all: found {self.fold}")
         return self
 
 
@@ -110,28 +134,30 @@ class RhythmSettings(_Section):
     keep_every: int | None = Field(default=None, ge=1)
 
 
-class ModelSettings(_Section):
-    """What the bundle says of itself."""
+class VariedLimbs(_Section):
+    """Pairs of limb phantoms of varied contrast (:mod:`medgan.phantoms.varied_limb`) that the generator learns from."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    trained_anatomy: str
-    intended_use: str
-    not_for: tuple[str, ...] = ("Diagnosis, treatment planning or any other decision about a person.",)
-    limits: tuple[str, ...] = (
-        "Unpaired training never saw the error it makes: anatomy may be moved, removed or invented.",
-    )
-    data: str
-    data_license: str
-    data_citation: str = ""
-    license: str = "Apache-2.0"
-    half_precision_weights: bool = False
+    count: int = Field(ge=1)
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    spacing_mm: tuple[float, float, float]
+    seed: int = 0
+
+
+class BoneEmphasis(_Section):
+    """Bone in the prior counts ``factor`` times, and lies in the middle of ``share`` of the source patches."""
+
+    above_hu: float = 200.0
+    factor: float = Field(default=1.0, ge=1)
+    share: float = Field(default=0.0, ge=0, le=1)
 
 
 class CycleGANExperiment(_Section):
     """Everything that one unpaired training needs.
 
     ``prior_table`` gives the warm start's intensity table as pairs of a normalized source value and a target value in
-    its own unit (HU); it replaces ``cyclegan.warm_start.knots``, which are normalized on both sides.
+    its own unit (HU); it replaces ``cyclegan.warm_start.knots``, which are normalized on both sides. ``cortical_ring``
+    sets cortical bone in that prior where a dark ring around bright marrow is found in the MR
+    (:class:`~medgan.preprocessing.cortical_ring.CorticalRing`): knowledge of anatomy, without pairs, like the table.
     """
 
     method: Literal["cyclegan"]
@@ -142,6 +168,9 @@ class CycleGANExperiment(_Section):
     sampling: SamplingSettings = SamplingSettings()
     cyclegan: CycleGANSettings
     prior_table: tuple[tuple[float, float], ...] | None = None
+    cortical_ring: bool = False
+    varied_limbs: VariedLimbs | None = None
+    bone_emphasis: BoneEmphasis | None = None
     guard: GuardSettings | None = None
     rhythm: RhythmSettings = RhythmSettings()
     model: ModelSettings
@@ -172,21 +201,57 @@ class CycleGANExperiment(_Section):
             raise ValueError("cyclegan.body_mask must be true: volumes are translated with their body mask")
         return self
 
+    @model_validator(mode="after")
+    def _ring(self) -> CycleGANExperiment:
+        if self.cortical_ring and self.prior_table is None:
+            raise ValueError("cortical_ring corrects a prior: give prior_table too")
+        if (self.varied_limbs is None) != (self.cyclegan.weights.phantoms == 0):
+            raise ValueError("varied_limbs and cyclegan.weights.phantoms belong together: give both or none")
+        if self.bone_emphasis is not None and not (self.cortical_ring or self.varied_limbs):
+            raise ValueError("bone_emphasis needs bone in the prior: give cortical_ring or varied_limbs")
+        return self
+
+    def attention(self) -> Attention | None:
+        """Return where more patches are wanted."""
+        bone, target = self.bone_emphasis, Recipe(tuple(self.recipe.target)).intensity_map
+        if bone is None or target is None or not bone.share:
+            return None
+        return Attention(_normalized(target, bone.above_hu), bone.share)
+
+    def contrast_prior(self) -> ContrastPrior | None:
+        """Return the prior image's rule; None where the warm start's table alone is meant."""
+        if self.prior_table is None or not self.cortical_ring:
+            return None
+        return ContrastPrior(self.prior_table, CorticalRing())
+
     def method_settings(self) -> CycleGANSettings:
-        """Return the method's settings with the table in normalized values."""
-        target = Recipe(tuple(self.recipe.target)).intensity_map
-        if self.prior_table is None or target is None:
+        """Return the method's settings with table and emphasis in normalized values."""
+        target, warm = Recipe(tuple(self.recipe.target)).intensity_map, self.cyclegan.warm_start
+        if target is None:
             return self.cyclegan
-        import numpy as np
+        if self.prior_table is not None:
+            warm = replace(warm, knots=tuple((x, _normalized(target, y)) for x, y in self.prior_table))
+        if self.bone_emphasis is not None:
+            above = _normalized(target, self.bone_emphasis.above_hu)
+            warm = replace(warm, emphasis=Emphasis(above=above, factor=self.bone_emphasis.factor))
+        return replace(self.cyclegan, warm_start=warm)
 
-        knots = tuple((x, float(target.forward(np.array([y]))[0])) for x, y in self.prior_table)
-        return replace(self.cyclegan, warm_start=replace(self.cyclegan.warm_start, knots=knots))
+
+def _normalized(target: IntensityMap, hu: float) -> float:
+    import numpy as np
+
+    return float(target.forward(np.array([hu]))[0])
 
 
-EXPERIMENTS: dict[str, type[CycleGANExperiment]] = {"cyclegan": CycleGANExperiment}
+EXPERIMENTS: dict[str, type[BaseModel]] = {
+    "adversarial_segmentation": SegmentationExperiment,
+    "classification": ClassificationExperiment,
+    "counterfactual": CounterfactualExperiment,
+    "cyclegan": CycleGANExperiment,
+}
 
 
-def read_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[CycleGANExperiment, dict[str, Any]]:
+def read_experiment(path: Path, overrides: Sequence[str] = ()) -> tuple[Any, dict[str, Any]]:
     """Return a checked configuration and the plain values it was made of.
 
     Raises

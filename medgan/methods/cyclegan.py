@@ -12,9 +12,9 @@ table that may stay as a weakening anchor.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ from medgan.methods.cyclegan_terms import (
     Cycles,
     GeneratorTerms,
     Networks,
+    PhantomPairs,
     discriminator_loss,
     generator_terms,
     prepared,
@@ -146,6 +147,7 @@ def build(
             body_mask=settings.body_mask,
             outside=settings.outside,
             skips=settings.generator.skips,
+            residual=settings.generator.residual,
             form=checked_form(form),
         )
         initialize(network, torch_generator(seed, name))
@@ -189,6 +191,7 @@ def step(
     generator: torch.Generator,
     *,
     precision: str = "float32",
+    further: Callable[[Cycles], Mapping[str, Tensor]] | None = None,
 ) -> CycleGANLosses:
     """Train all networks on one batch; during the warm start the generators only.
 
@@ -204,6 +207,8 @@ def step(
         On the CPU, for noise and pools.
     precision : str
         ``"float32"`` or ``"bfloat16"`` forward passes; losses and weights are float32 always.
+    further : callable, optional
+        More weighted terms of the generators' loss, by their names in :class:`GeneratorTerms`, from the translations.
 
     Returns
     -------
@@ -214,12 +219,13 @@ def step(
     batch = prepared(batch, device, body_mask=settings.body_mask, outside=settings.outside)
     multiplier = rate_multiplier(state.step, steps=settings.steps, constant_fraction=settings.constant_fraction)
     settling = settings.warm_start.rate_share_at(state.step)
-    _set_rate(state.generator_optimizer, settings.generator_rate * multiplier * settling)
+    warm_rate = settings.warm_start.rate_at(state.step, then=settings.generator_rate)
+    _set_rate(state.generator_optimizer, warm_rate or settings.generator_rate * multiplier * settling)
     _set_rate(state.discriminator_optimizer, settings.discriminator_rate * multiplier)
 
     if state.step < settings.warm_start.steps:
         with autocast(precision, device):
-            terms = warm_start_terms(state.source_to_target, state.target_to_source, batch, settings.warm_start.knots)
+            terms = warm_start_terms(state.source_to_target, state.target_to_source, batch, settings)
         _descend(state.generator_optimizer, terms.total)
         losses = CycleGANLosses(generators=_floats(terms))
     else:
@@ -238,6 +244,8 @@ def step(
                 generator=generator,
             )
             terms = generator_terms(state.networks, batch, cycles, settings, step=state.step)
+            if further is not None:
+                terms = replace(terms, **further(cycles))
         _descend(state.generator_optimizer, terms.total)
 
         _require_gradients(discriminators, True)
@@ -305,6 +313,7 @@ __all__ = [
     "DiscriminatorSettings",
     "GeneratorSettings",
     "GeneratorTerms",
+    "PhantomPairs",
     "WarmStart",
     "Weights",
     "build",

@@ -18,6 +18,7 @@ class GeneratorSettings:
     blocks: int = 9
     normalization: Literal["instance", "none"] = "instance"
     skips: bool = False
+    residual: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,8 @@ class Weights:
     Notes
     -----
     ``identity`` asks a generator to leave images of its target domain unchanged; 0 because MR and CT share no values.
+    ``phantoms`` asks the source-to-target generator for the true target of pairs of phantoms, where batches carry some;
+    in the warm start they count as much as the prior, whatever the weight.
     ``adversarial`` is 1 in the paper; there the identity weight is 5.
     """
 
@@ -45,6 +48,7 @@ class Weights:
     cycle: float = 10.0
     identity: float = 0.0
     structure: float = 0.0
+    phantoms: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,21 @@ from medgan.methods.warm_start import Knots
 
 
 @dataclass(frozen=True, kw_only=True)
+class PhantomPairs:
+    """Images of phantoms in both domains, aligned by construction.
+
+    Parameters
+    ----------
+    source, target, body : Tensor
+        (N, 1, I, J[, K]): normalized values, and 1 inside the body.
+    """
+
+    source: Tensor
+    target: Tensor
+    body: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
 class CycleGANBatch:
     """Unpaired images of the two domains.
 
@@ -29,6 +44,11 @@ class CycleGANBatch:
         Same shapes, 1 inside the body.
     source_case_ids, target_case_ids : tuple of str
         Pseudonyms, for messages.
+    source_prior : Tensor or None
+        Shape of ``source``, normalized target values: what is known beforehand about the translation of the source
+        images. It takes the place of the warm start's intensity table.
+    phantoms : PhantomPairs or None
+        Pairs that need no scanner.
     """
 
     source: Tensor
@@ -37,6 +57,8 @@ class CycleGANBatch:
     target_body: Tensor | None = None
     source_case_ids: tuple[str, ...] = ()
     target_case_ids: tuple[str, ...] = ()
+    source_prior: Tensor | None = None
+    phantoms: PhantomPairs | None = None
 
     @property
     def case_ids(self) -> tuple[str, ...]:
@@ -75,7 +97,10 @@ class GeneratorTerms:
     identity_source: Tensor | None = None
     identity_target: Tensor | None = None
     structure: Tensor | None = None
+    class_target: Tensor | None = None
+    class_source: Tensor | None = None
     anchor: Tensor | None = None
+    phantoms: Tensor | None = None
     table_target: Tensor | None = None
     table_source: Tensor | None = None
 
@@ -114,6 +139,14 @@ def prepared(batch: CycleGANBatch, device: torch.device, *, body_mask: bool, out
         target_body=target_body,
         source_case_ids=batch.source_case_ids,
         target_case_ids=batch.target_case_ids,
+        source_prior=None if batch.source_prior is None else batch.source_prior.to(device),
+        phantoms=None if batch.phantoms is None else _on(batch.phantoms, device),
+    )
+
+
+def _on(pairs: PhantomPairs, device: torch.device) -> PhantomPairs:
+    return PhantomPairs(
+        source=pairs.source.to(device), target=pairs.target.to(device), body=pairs.body.to(device) > 0.5
     )
 
 
@@ -169,24 +202,43 @@ def generator_terms(
         agreement = agreement + gradient_correlation(batch.target, cycles.synthetic_source, signed=signed)
         terms["structure"] = weights.structure * (2.0 - agreement)
     if anchor := settings.warm_start.anchor_weight_at(step):
-        table = apply_table(batch.source, settings.warm_start.knots)
+        table = _expected(batch, settings.warm_start.knots)
         terms["anchor"] = anchor * smooth_distance(
             cycles.synthetic_target, table, batch.source_body, window=settings.warm_start.anchor_window
         )
+    if weights.phantoms and batch.phantoms is not None:
+        terms["phantoms"] = weights.phantoms * _phantom_distance(networks.source_to_target, batch.phantoms, settings)
     return GeneratorTerms(**terms)
 
 
 def warm_start_terms(
-    source_to_target: nn.Module, target_to_source: nn.Module, batch: CycleGANBatch, knots: Knots
+    source_to_target: nn.Module, target_to_source: nn.Module, batch: CycleGANBatch, settings: CycleGANSettings
 ) -> GeneratorTerms:
-    """Return the terms of the warm start: both generators follow the table, forward and back, inside the body."""
-    table = apply_table(batch.source, knots)
+    """Return the terms of the warm start: both generators follow the prior, forward and back, inside the body."""
+    table, emphasis = _expected(batch, settings.warm_start.knots), settings.warm_start.emphasis
     if batch.source_body is not None:
         table = torch.where(batch.source_body, table, batch.source)
+    followed = (source_to_target(batch.source, batch.source_body) - table).abs()
+    returned = (target_to_source(table, batch.source_body) - batch.source).abs()
+    phantoms = None
+    if settings.weights.phantoms and batch.phantoms is not None:
+        phantoms = _phantom_distance(source_to_target, batch.phantoms, settings)
     return GeneratorTerms(
-        table_target=_mean_inside((source_to_target(batch.source, batch.source_body) - table).abs(), batch.source_body),
-        table_source=_mean_inside((target_to_source(table, batch.source_body) - batch.source).abs(), batch.source_body),
+        table_target=_mean_inside(followed, batch.source_body, emphasis.weights_of(table) if emphasis else None),
+        table_source=_mean_inside(returned, batch.source_body),
+        phantoms=phantoms,
     )
+
+
+def _phantom_distance(source_to_target: nn.Module, pairs: PhantomPairs, settings: CycleGANSettings) -> Tensor:
+    emphasis = settings.warm_start.emphasis
+    difference = (source_to_target(pairs.source, pairs.body) - pairs.target).abs()
+    return _mean_inside(difference, pairs.body, emphasis.weights_of(pairs.target) if emphasis else None)
+
+
+def _expected(batch: CycleGANBatch, knots: Knots) -> Tensor:
+    """Return the prior image of the source, or the intensity table applied to it."""
+    return apply_table(batch.source, knots) if batch.source_prior is None else batch.source_prior
 
 
 def discriminator_loss(discriminator: nn.Module, *, real: Tensor, synthetic: Tensor) -> Tensor:
@@ -212,7 +264,10 @@ def _to_one(logits: Tensor) -> Tensor:
     return (logits - 1.0).square().mean()
 
 
-def _mean_inside(values: Tensor, body: Tensor | None) -> Tensor:
-    if body is None:
+def _mean_inside(values: Tensor, body: Tensor | None, weights: Tensor | None = None) -> Tensor:
+    if body is None and weights is None:
         return values.mean()
-    return (values * body).sum() / body.sum().clamp_min(1)
+    counted = torch.ones_like(values) if body is None else body.to(values.dtype)
+    if weights is not None:
+        counted = counted * weights
+    return (values * counted).sum() / counted.sum().clamp_min(1)

@@ -8,13 +8,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from medgan.errors import TrainingError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Knots = tuple[tuple[float, float], ...]
 
 _SETTLING_STEPS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emphasis:
+    """Let what is rare count more: an L1 distance is smallest at the median, where a few voxels have no voice.
+
+    Parameters
+    ----------
+    above : float
+        Normalized target value.
+    factor : float
+        Weight of expected values above it; 1 elsewhere.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    above: float
+    factor: float
+
+    def __post_init__(self) -> None:
+        _require(self.factor > 0, "emphasis.factor", "above 0", self.factor)
+
+    def weights_of(self, expected: Tensor) -> Tensor:
+        """Return a weight for every voxel of an image of expected values."""
+        return 1.0 + (self.factor - 1.0) * (expected > self.above).to(expected.dtype)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +54,12 @@ class WarmStart:
         Steps of the warm start; 0 for none.
     knots : tuple of (source, target)
         Piecewise-linear table in normalized values, rising in the source value.
+    rate : float or None
+        Learning rate of the warm start: it rises linearly over the first 5 % (Adam's first steps are as long as any,
+        and saturate a generator without normalization), and falls to the generators' own over the last 40 %. None for
+        their own all along.
+    emphasis : Emphasis or None
+        In the warm start's loss, and in that of phantoms.
     ramp_steps : int
         Steps after the warm start over which the adversarial weight rises linearly from 0, so that the generators do
         not follow discriminators that have not learned anything yet.
@@ -52,6 +85,8 @@ class WarmStart:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     steps: int = 0
     knots: Knots = ()
+    rate: float | None = None
+    emphasis: Emphasis | None = None
     ramp_steps: int = 200
     anchor_weight: float = 0.0
     anchor_floor: float = 0.0
@@ -63,6 +98,7 @@ class WarmStart:
         object.__setattr__(self, "knots", tuple((float(source), float(target)) for source, target in self.knots))
         if self.steps or self.anchor_weight or self.anchor_floor:
             check_knots(self.knots)
+        _require(self.rate is None or self.rate > 0, "rate", "above 0", self.rate)
         _require(self.steps >= 0, "steps", "at least 0", self.steps)
         _require(self.ramp_steps >= 0, "ramp_steps", "at least 0", self.ramp_steps)
         _require(self.anchor_steps >= 1, "anchor_steps", "at least 1", self.anchor_steps)
@@ -99,6 +135,25 @@ class WarmStart:
         if not self.steps or step < self.steps:
             return 1.0
         return min((step - self.steps + 1) / _SETTLING_STEPS, 1.0)
+
+    def rate_at(self, step: int, *, then: float) -> float | None:
+        """Return the learning rate after ``step`` steps of a warm start that has one of its own, else None.
+
+        Examples
+        --------
+        >>> warm = WarmStart(steps=10, knots=((-1, -1), (1, 1)), rate=6.0)
+        >>> [warm.rate_at(step, then=2.0) for step in (0, 6, 8, 9, 10)]
+        [6.0, 6.0, 4.0, 3.0, None]
+        >>> WarmStart(steps=100, knots=((-1, -1), (1, 1)), rate=5.0).rate_at(1, then=2.0)
+        2.0
+        """
+        if self.rate is None or step >= self.steps:
+            return None
+        rising = (step + 1) / (0.05 * self.steps)
+        if rising < 1.0:
+            return self.rate * rising
+        falling = min((self.steps - step) / (0.4 * self.steps), 1.0)
+        return then + (self.rate - then) * falling
 
     def anchor_weight_at(self, step: int) -> float:
         """Return the anchor's weight after ``step`` steps of the whole training.

@@ -28,12 +28,35 @@ class DrawnPatch:
     case_id : str
     position : three floats in [0, 1]
         Center of the patch relative to the body's bounding box; what focal sampling repeats in the other domain.
+    prior : (I, J, K) float32 or None
+        The same patch of the case's prior image.
     """
 
     image: npt.NDArray[np.float32]
     body: npt.NDArray[np.float32]
     case_id: str
     position: tuple[float, float, float]
+    prior: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Ask for more patches around voxels whose prior is high: what is rare in the body may matter most.
+
+    Parameters
+    ----------
+    above : float
+        Normalized value of the prior.
+    share : float
+        Share of the patches, in [0, 1], that are centered on such a voxel, where a case has one.
+    """
+
+    above: float
+    share: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise PatchError(f"Attention needs a share of the patches from 0 to 1: found {self.share}.")
 
 
 @dataclass(frozen=True)
@@ -48,11 +71,17 @@ class PatchSampler:
     augment : AugmentSettings
     focus : float
         Spread of focal sampling as a share of the body's bounding box.
+    priors : sequence of (I, J, K) float32 arrays
+        For each case, what is known beforehand about its translation, in the target's normalized values; none by
+        default. Its intensity is not augmented. (For a phantom it may be the true target image.)
+    attention : Attention or None
+        Needs priors.
 
     Raises
     ------
     PatchError
-        If there is no case, one has an empty body or an image that is not normalized, or a length is not positive.
+        If there is no case, a prior does not fit its case, there is attention without priors, a case has an
+        empty body or an image that is not normalized, or a length is not positive.
     GeometryError
         If a body is not on its image's grid.
 
@@ -66,6 +95,8 @@ class PatchSampler:
     patch: Index3
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     focus: float = 0.1
+    priors: Sequence[npt.NDArray[np.float32]] = ()
+    attention: Attention | None = None
 
     def __post_init__(self) -> None:
         if not self.cases:
@@ -74,6 +105,14 @@ class PatchSampler:
             raise PatchError(
                 f"A sampler needs three positive lengths and a positive spread: found {self.patch}, {self.focus}."
             )
+        shapes = [case.image.shape for case in self.cases]
+        if self.priors and [prior.shape for prior in self.priors] != shapes:
+            raise PatchError(
+                f"A sampler needs one prior a case, of its image's shape: found {[p.shape for p in self.priors]} for "
+                f"images of {shapes}."
+            )
+        if self.attention is not None and not self.priors:
+            raise PatchError("Attention is drawn by priors: found none.")
         for case in self.cases:
             image, body = case.image, case.label("body")
             if image.quantity is not Quantity.NORMALIZED:
@@ -87,11 +126,15 @@ class PatchSampler:
 
     def drawn(self, generator: np.random.Generator, *, near: tuple[float, float, float] | None = None) -> DrawnPatch:
         """Draw one patch; ``near`` asks for a relative position in the body (focal sampling)."""
-        case = self.cases[int(generator.integers(len(self.cases)))]
+        chosen = int(generator.integers(len(self.cases)))
+        case = self.cases[chosen]
         image, mask = case.image, case.label("body").mask()
         inside = np.argwhere(mask)
         low, extent = inside.min(axis=0), np.maximum(np.ptp(inside, axis=0), 1)
         picked = int(generator.integers(len(inside)))
+        if self.attention is not None and generator.random() < self.attention.share:
+            rare = np.flatnonzero(self.priors[chosen][mask] > self.attention.above)
+            picked = int(rare[picked % rare.size]) if rare.size else picked
         jitter = generator.normal(0.0, self.focus, 3)
         if near is not None:
             wanted = low + (np.asarray(near) + jitter) * extent
@@ -106,7 +149,18 @@ class PatchSampler:
             change.moved(body),
             case.case_id,
             position,  # type: ignore[arg-type]
+            change.moved(_read(self.priors[chosen], box)) if self.priors else None,
         )
+
+
+def _read(array: npt.NDArray[np.float32], box: Box) -> npt.NDArray[np.float32]:
+    """Return a box of a normalized array; -1, air, beyond its edges."""
+    patch = np.full(box.shape, -1.0, dtype=np.float32)
+    inner = [(max(a, 0), min(b, n)) for a, b, n in zip(box.start_ijk, box.stop_ijk, array.shape)]
+    patch[tuple(slice(low - a, high - a) for (low, high), a in zip(inner, box.start_ijk))] = array[
+        tuple(slice(low, high) for low, high in inner)
+    ]
+    return patch
 
 
 def _placed(center: npt.NDArray[np.int64], patch: Index3, shape: Index3) -> Box:

@@ -1,4 +1,4 @@
-"""A random thigh or lower leg in MR and CT, with an optional tumor."""
+"""A random thigh, lower leg or joint in MR and CT, with an optional tumor."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def limb_phantom(
     shape : (I, J, K)
     spacing_mm : three floats
         Grid of the MR, RAS+, centered on the world's origin.
-    site : {"thigh", "leg"}
-        One bone, or two.
+    site : {"thigh", "leg", "joint"}
+        The shaft of one bone, of two, or two bones whose widened ends meet.
     tumor : bool
         Add a soft-tissue mass between the muscles; ``phantom.mask_of(Tissue.TUMOR)`` is its mask.
     ct_grid : Grid, optional

@@ -1,4 +1,4 @@
-"""Size and shape of one random thigh or lower leg."""
+"""Size and shape of one random thigh, lower leg or joint."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from medgan.phantoms.limb_bones import Bone, joint_bones, leg_bones, thigh_bone
 from medgan.phantoms.solids import Blob, Float32, Points, Tube, Vector, Warp, gyroid, paint, vector
 from medgan.phantoms.tissue_table import Tissue
 
-Site = Literal["thigh", "leg"]
+Site = Literal["thigh", "leg", "joint"]
 SEPTUM_MM = 0.9
 """Half the width of the fat between two muscles, before it varies from place to place: a free choice."""
 
@@ -32,8 +33,8 @@ class LimbAnatomy:
     seeds : tuple of (x, y, drift x, drift y)
         One point per muscle: position as a share of the muscle's radius, drift in mm over 100 mm.
     phases : tuple of float
-    bones, vessels : tuple of (outer radius, inner radius, path)
-        Inner radius 0 for vessels.
+    bones : tuple of Bone
+    vessels : tuple of (radius, path)
     tumor : Blob
         A soft-tissue mass; drawn always, painted if asked for.
     warp : tuple of Warp
@@ -47,15 +48,15 @@ class LimbAnatomy:
     skin_mm: float
     seeds: tuple[tuple[float, float, float, float], ...]
     phases: tuple[float, ...]
-    bones: tuple[tuple[float, float, tuple[Vector, ...]], ...]
-    vessels: tuple[tuple[float, float, tuple[Vector, ...]], ...]
+    bones: tuple[Bone, ...]
+    vessels: tuple[tuple[float, tuple[Vector, ...]], ...]
     tumor: Blob
     warp: tuple[Warp, ...]
 
     @classmethod
     def sampled(cls, generator: np.random.Generator, *, site: Site = "thigh") -> LimbAnatomy:
         """Draw the anatomy of one subject."""
-        thigh = site == "thigh"
+        thigh = site != "leg"
         radius = float(generator.uniform(72, 92) if thigh else generator.uniform(52, 64))
         fat_mm = float(generator.uniform(6, 20) if thigh else generator.uniform(3, 9))
         muscle = radius - fat_mm - 2
@@ -68,7 +69,7 @@ class LimbAnatomy:
             skin_mm=float(generator.uniform(1.8, 2.6)),
             seeds=_muscle_seeds(generator, outer=8 if thigh else 6, inner=4 if thigh else 2),
             phases=tuple(generator.uniform(0, 2 * np.pi, size=6)),
-            bones=_thigh_bone(generator) if thigh else _leg_bones(generator, muscle),
+            bones=_bones(generator, site, muscle),
             vessels=_vessels(generator, muscle, thigh),
             tumor=_tumor(generator, muscle),
             warp=tuple(
@@ -99,26 +100,15 @@ def _muscle_seeds(
     return tuple(seeds)
 
 
-def _thigh_bone(generator: np.random.Generator) -> tuple[tuple[float, float, tuple[Vector, ...]], ...]:
-    x, y = generator.uniform(-8, 8), generator.uniform(0, 12)
-    bow = generator.uniform(2, 8)  # the femur is bowed forward
-    path = tuple((float(x + 0.05 * z), float(y + bow * (1 - (z / 250) ** 2)), float(z)) for z in range(-400, 401, 100))
-    outer = float(generator.uniform(12.5, 15.5))
-    return ((outer, outer - float(generator.uniform(3.8, 6.2)), path),)
-
-
-def _leg_bones(generator: np.random.Generator, muscle: float) -> tuple[tuple[float, float, tuple[Vector, ...]], ...]:
-    """Tibia at the front inner side, fibula behind it on the outer side."""
-    x, y = 0.28 * muscle, 0.42 * muscle
-    tibia = tuple((float(x), float(y), float(z)) for z in (-400, 0, 400))
-    fibula = tuple((float(x - 0.85 * muscle), float(y - 0.5 * muscle), float(z)) for z in (-400, 0, 400))
-    wall = generator.uniform(3.5, 5.5)
-    return ((12.5, 12.5 - float(wall), tibia), (6.5, 6.5 - float(0.7 * wall), fibula))
+def _bones(generator: np.random.Generator, site: Site, muscle: float) -> tuple[Bone, ...]:
+    if site == "thigh":
+        return thigh_bone(generator)
+    return leg_bones(generator, muscle) if site == "leg" else joint_bones(generator, muscle)
 
 
 def _vessels(
     generator: np.random.Generator, muscle: float, thigh: bool
-) -> tuple[tuple[float, float, tuple[Vector, ...]], ...]:
+) -> tuple[tuple[float, tuple[Vector, ...]], ...]:
     x, y = 0.36 * muscle, (0.30 if thigh else -0.35) * muscle
     slant = generator.uniform(-0.1, 0.1)
     zs = (-400, -100, 0, 100, 400)
@@ -127,7 +117,7 @@ def _vessels(
     angle = generator.uniform(-0.4, 0.4)
     surface = (muscle + 4.0) * np.array([np.cos(angle), np.sin(angle)])
     saphenous = tuple((float(surface[0] * (1 + 0.0009 * z)), float(surface[1]), float(z)) for z in zs)
-    return ((3.2, 0.0, artery), (4.4, 0.0, vein), (1.9, 0.0, saphenous))
+    return ((3.2, artery), (4.4, vein), (1.9, saphenous))
 
 
 def _tumor(generator: np.random.Generator, muscle: float) -> Blob:
@@ -157,13 +147,10 @@ def limb_labels(
     septum, streaks = _between_muscles(points, anatomy)
     labels[muscle & (septum > 0) & ~streaks] = Tissue.MUSCLE
 
-    for outer, inner, path in anatomy.bones:
-        if inner:
-            paint(labels, points, Tube(path, (outer + 1.2,) * len(path)), Tissue.MUSCLE, over=(Tissue.FAT,))
-        paint(labels, points, Tube(path, (outer,) * len(path)), Tissue.CORTICAL_BONE)
-        paint(labels, points, Tube(path, (inner,) * len(path)), Tissue.MARROW)
+    for bone in anatomy.bones:
+        bone.painted(labels, points)
     soft = (Tissue.MUSCLE, Tissue.FAT)
-    for outer, _, path in anatomy.vessels:
+    for outer, path in anatomy.vessels:
         paint(labels, points, Tube(path, (outer + 2.0,) * len(path)), Tissue.FAT, over=(Tissue.MUSCLE,))
         paint(labels, points, Tube(path, (outer,) * len(path)), Tissue.BLOOD, over=soft)
     if with_tumor:

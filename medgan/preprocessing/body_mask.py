@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass as plain_dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,9 @@ NOISE_THOUSANDTHS = 30.0
 """MR signal below this many thousandths of bright tissue is noise or fill, all the same to the threshold."""
 EMPTY_SHARE = 0.01
 """A mask with less than this share of the voxels has found no body."""
+REFERENCE_CLOSING_MM = 0.0
+"""Closing for the body of a CT that results are measured in: skin is not dark in CT, so nothing needs bridging, and a
+closing would count the air between legs, or between skin and couch, as the patient."""
 
 
 @plain_dataclass(frozen=True)
@@ -59,6 +62,7 @@ class BodyMask:
     is replaced by the whole box with a notice.
     """
 
+    revision: ClassVar[int] = 1
     stage: Literal["body_mask"] = "body_mask"
     closing_mm: float = Field(default=8.0, ge=0)
     opening_mm: float = Field(default=6.0, ge=0)
@@ -131,7 +135,7 @@ def _otsu(values: npt.NDArray[np.float32]) -> float | None:
     from skimage.filters import threshold_otsu
 
     low, high = float(values.min()), float(values.max())
-    return None if high - low < 1e-6 else float(threshold_otsu(values, nbins=256))
+    return None if high - low < 1e-6 else float(threshold_otsu(values.ravel(), nbins=256))
 
 
 def _rim(mask: MaskArray) -> MaskArray:

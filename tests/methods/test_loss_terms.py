@@ -8,6 +8,8 @@ import torch
 from skimage.metrics import structural_similarity as skimage_similarity
 
 from medgan.errors import TrainingError
+from medgan.methods.cyclegan_settings import CycleGANSettings
+from medgan.methods.cyclegan_terms import CycleGANBatch, warm_start_terms
 from medgan.methods.gradient_correlation import gradient_correlation
 from medgan.methods.intensity_table import apply_table, smooth_distance
 from medgan.methods.structural_similarity import structural_similarity
@@ -111,3 +113,30 @@ def test_refused_warm_starts(options, message):
 
 def test_a_configuration_file_may_give_lists():
     assert WarmStart(steps=1, knots=[[-1, 0], [1, 1]]).knots == ((-1.0, 0.0), (1.0, 1.0))
+
+
+SETTINGS = CycleGANSettings(spatial_dims=2, steps=1, warm_start=WarmStart(steps=1, knots=KNOTS))
+
+
+class TestPriorImage:
+    """A prior image takes the place of the table, in the warm start and as the anchor."""
+
+    @staticmethod
+    def batch(prior):
+        source = torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8)
+        return CycleGANBatch(source=source, target=source.clone(), source_prior=prior)
+
+    def test_the_warm_start_follows_it(self):
+        prior = torch.full((1, 1, 8, 8), 0.25)
+        terms = warm_start_terms(lambda x, _: x * 0 + 0.25, lambda x, _: x, self.batch(prior), SETTINGS)
+        assert float(terms.table_target) == 0
+        terms = warm_start_terms(lambda x, _: x * 0, lambda x, _: x, self.batch(prior), SETTINGS)
+        assert float(terms.table_target) == pytest.approx(0.25)
+
+    def test_without_one_the_table_holds(self):
+        batch = self.batch(None)
+        table = apply_table(batch.source, KNOTS)
+        assert float(warm_start_terms(lambda x, _: table, lambda x, _: x, batch, SETTINGS).table_target) == 0
+        prior = self.batch(table + 0.5)
+        terms = warm_start_terms(lambda x, _: table, lambda x, _: x, prior, SETTINGS)
+        assert float(terms.table_target) == pytest.approx(0.5)

@@ -119,7 +119,29 @@ def test_image_and_body_are_reversed_together(rng):
         assert np.array_equal(drawn.image > -1, drawn.body == 1)
 
 
+@pytest.mark.parametrize(("shape", "patch"), [((6, 7, 8), (4, 4, 4)), ((3, 4, 5), (6, 6, 6))])
+def test_a_prior_is_cut_and_reversed_with_its_image_but_keeps_its_values(shape, patch, rng):
+    case = prepared_case(shape, rng)
+    prior = np.asarray(case.image.array) * np.float32(0.5) - np.float32(0.5)  # -1, air, stays -1
+    sampler = PatchSampler([case], patch, AugmentSettings(flip_axes=(0, 1, 2), gain=0.0), priors=[prior])
+    for _ in range(10):
+        drawn = sampler.drawn(rng)
+        assert np.array_equal(drawn.prior, drawn.image * np.float32(0.5) - np.float32(0.5))
+    changed = PatchSampler([case], patch, AugmentSettings(gain=0.5), priors=[prior]).drawn(rng)
+    assert not np.array_equal(changed.prior, changed.image * np.float32(0.5) - np.float32(0.5))
+
+
+def test_without_priors_there_is_none(rng):
+    assert PatchSampler([prepared_case((4, 4, 4), rng)], (2, 2, 2)).drawn(rng).prior is None
+
+
 class TestRefusals:
+    def test_a_prior_of_another_shape_or_number(self, rng):
+        case = prepared_case((4, 4, 4), rng)
+        for priors in ([np.zeros((4, 4, 5), np.float32)], [np.zeros((4, 4, 4), np.float32)] * 2):
+            with pytest.raises(PatchError, match="one prior a case, of its image's shape: found"):
+                PatchSampler([case], (2, 2, 2), priors=priors)
+
     def test_no_case(self):
         with pytest.raises(PatchError, match="at least one case: found none"):
             PatchSampler([], (2, 2, 2))
