@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
 
 from medgan.errors import VolumeError
 from medgan.phantoms.chest_anatomy import ChestAnatomy, Float32, chest_attenuation, displayed, lung_thickness, plane
+from medgan.phantoms.chest_lesion import LesionKind, Mask, lesion_profile
 from medgan.volume import Provenance, Quantity, Radiograph
 
-Mask = npt.NDArray[np.bool_]
-LesionKind = Literal["nodule", "consolidation"]
 BRIGHTEST = 0.7
 """Background stops here, so that a lesion of contrast up to 0.3 is added without clipping."""
 
@@ -36,6 +32,8 @@ class ChestTwins:
         Lung fields, without what heart and mediastinum hide.
     marker : (H, W) bool
         Pixels of the letter in the corner; all False if there is none.
+    has_bubble : bool
+        Gas in the stomach below the left dome: a feature that has nothing to do with lesion and marker.
     """
 
     with_lesion: Radiograph
@@ -44,6 +42,7 @@ class ChestTwins:
     lesion: Mask
     lungs: Mask
     marker: Mask
+    has_bubble: bool
 
 
 def chest_twins(
@@ -53,6 +52,7 @@ def chest_twins(
     spacing_mm: tuple[float, float] | None = None,
     kind: LesionKind = "nodule",
     contrast: float = 0.22,
+    scale: float = 1.0,
     marker: bool = False,
     noise: float = 0.0,
 ) -> ChestTwins:
@@ -70,6 +70,8 @@ def chest_twins(
         A round spot of 8 to 24 mm, or an uneven patch of 40 to 80 mm.
     contrast : float
         Largest brightness that the lesion adds, at most 0.3.
+    scale : float
+        Factor on the lesion's size.
     marker : bool
         Put the letter L in the upper corner on the patient's left, in both twins: a shortcut to be exposed.
     noise : float
@@ -95,7 +97,7 @@ def chest_twins(
     if not lungs.any():
         raise VolumeError(f"A chest needs lungs in the image: found none in {rows} x {columns} pixels of {spacing} mm.")
     background = displayed(chest_attenuation(anatomy, u, v, lungs_mm=lungs_mm), blur_px=0.8 / spacing[0])
-    profile = _lesion_profile(generator, kind, u, v, lungs, spacing) * np.float32(contrast)
+    profile = lesion_profile(generator, kind, u, v, lungs, spacing, scale=scale) * np.float32(contrast)
     if noise:
         background = background + np.float32(noise) * generator.standard_normal(background.shape, dtype=np.float32)
     background = np.clip(background, -1, np.float32(BRIGHTEST))
@@ -111,36 +113,8 @@ def chest_twins(
         lesion=profile > 0,
         lungs=lungs,
         marker=marker_mask,
+        has_bubble=anatomy.has_bubble,
     )
-
-
-def _lesion_profile(
-    generator: np.random.Generator, kind: LesionKind, u: Float32, v: Float32, lungs: Mask, spacing: tuple[float, float]
-) -> Float32:
-    """Return a bump (H, W) with maximum 1 around a point of the lungs, of compact support and uneven outline."""
-    # Of random points in mm the first one in a lung, so that it is the same place at any resolution.
-    tried = generator.uniform((-120, -120), (110, 120), size=(300, 2)) / spacing + (np.array(lungs.shape) - 1) / 2
-    places = np.rint(tried).astype(int)
-    places = places[((places >= 0) & (places < lungs.shape)).all(axis=1)]
-    places = np.concatenate([places[lungs[tuple(places.T)]], np.argwhere(lungs)[:1]])
-    row, column = places[0]
-    radius = float(generator.uniform(4, 12) if kind == "nodule" else generator.uniform(20, 40))
-    stretch, turn = float(generator.uniform(0.75, 1)), float(generator.uniform(0, np.pi))
-    waves = [(m, float(generator.uniform(0, 0.12)), float(generator.uniform(0, 2 * np.pi))) for m in (2, 3, 5)]
-    radius = max(radius, 1.6 * max(spacing))
-    x, y = u - u[0, column], v - v[row, 0]
-    a, b = x * np.cos(turn) + y * np.sin(turn), (y * np.cos(turn) - x * np.sin(turn)) / stretch
-    angle = np.arctan2(b, a)
-    outline = 1 + sum(size * np.cos(m * angle + phase) for m, size, phase in waves)
-    rest = np.clip(1 - (np.square(a) + np.square(b)) / np.square(radius * outline), 0, None)
-    if kind == "nodule":
-        profile = np.sqrt(rest)  # the chord of a ball
-    else:
-        patches = gaussian_filter(generator.standard_normal(lungs.shape), 4 / spacing[0], mode="nearest")
-        patches /= max(float(np.abs(patches).max()), 1e-6)
-        profile = rest**0.7 * (0.75 + 0.25 * patches) * lungs
-    peak = float(profile.max())
-    return np.asarray(profile / peak if peak > 0 else profile, dtype=np.float32)
 
 
 def _letter_mask(shape: tuple[int, int]) -> Mask:
