@@ -10,24 +10,34 @@ import typer
 from medgan.cli.options import AllowGap, AssumeAxes, Json, Overwrite, Quiet, Series, Set, console_of
 
 app = typer.Typer()
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--pseudonym-key",
+        metavar="FILE",
+        help="Key that the pseudonyms of patients and studies are made with; made where there is no such file.",
+    ),
+]
 
 
 @app.command(epilog="Examples: medgan inspect study/ · medgan inspect scan.zip DICOMDIR volume.nii.gz --json")
 def inspect(
     paths: Annotated[list[Path], typer.Argument(help="Files, folders, zip archives or DICOMDIRs.")],
+    pseudonym_key: KeyFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Say what every image is, and whether it is accepted, corrected or refused and why; only headers are read.
 
-    The index is what --series N means for the other verbs. Exits 0 if all images are usable, 3 if some are refused, 2
-    if none is usable.
+    The index is what --series N means for the other verbs. Patients and studies of DICOM are told apart by keyed
+    pseudonyms, of this run only unless a key is kept. Exits 0 if all images are usable, 3 if some are refused, 2 if
+    none is usable.
     """
     from medgan.commands.inspect import exit_code_of, lines_of
     from medgan.commands.inspect import inspect as run
 
     console = console_of(quiet, as_json)
-    facts = run(paths, console=console)
+    facts = run(paths, pseudonym_key=pseudonym_key, console=console)
     console.result(facts, lines_of(facts))
     return exit_code_of(facts)
 
@@ -62,6 +72,7 @@ def preprocess(
     overrides: Set = [],  # noqa: B006
     list_recipes: Annotated[bool, typer.Option("--list-recipes", help="List medgan's own recipes.")] = False,
     overwrite: Overwrite = False,
+    pseudonym_key: KeyFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -88,6 +99,7 @@ def preprocess(
         overrides=overrides,
         list_recipes=list_recipes,
         overwrite=overwrite,
+        pseudonym_key=pseudonym_key,
         console=console,
     )
     console.result(facts, lines)

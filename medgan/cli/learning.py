@@ -25,6 +25,9 @@ def train(
         Path | None, typer.Option(help="Folder that the manifest's paths start from; default: the manifest's own.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default: runs/MODEL.")] = None,
+    fold: Annotated[
+        str | None, typer.Option(help="Which fold of a configuration with data.folds: a number from 0, or all.")
+    ] = None,
     overrides: Set = [],  # noqa: B006 - typer needs a literal default and never changes it
     device: Device = "auto",
     precision: Precision = "auto",
@@ -40,13 +43,15 @@ def train(
         config,
         data_root=data_root,
         out=out,
+        fold=fold,
         overrides=overrides,
         device=device,
         precision=precision,
         threads=threads,
         console=console,
     )
-    console.result(facts, [facts["bundle"]])
+    if facts:
+        console.result(facts, [facts["bundle"]])
 
 
 @config_app.command("show", epilog="Example: medgan config show configs/mr_to_ct/sts.yaml --set cyclegan.steps=500")

@@ -25,6 +25,12 @@ AssumeAxes = Annotated[
 Series = Annotated[int | None, typer.Option(min=1, help="Which image of several, by its index in medgan inspect.")]
 AllowGap = Annotated[bool, typer.Option("--allow-gap", help="Interpolate one missing slice of a DICOM series.")]
 
+VoxelSize = Annotated[
+    str | None,
+    typer.Option("--voxel-size", metavar="Z,Y,X", help="Of a stack or store that does not state it, in nm: 40,4,4."),
+]
+BlockSize = Annotated[str | None, typer.Option("--block", metavar="Z,Y,X", help="Voxels of a block: 64,256,256.")]
+
 
 def console_of(quiet: bool, as_json: bool) -> Console:
     """Return the console for the options --quiet and --json."""

@@ -10,27 +10,44 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from medgan.cohort.source_digest import digest_of
 from medgan.cohort.split import SPLITS, split_faults
 from medgan.errors import CohortError, VolumeError
+from medgan.formats.byte_stream import sha256_of
+from medgan.formats.files import is_supported
 from medgan.volume import Quantity
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("case_id", "subject_id", "split", "domain", "modality", "quantity", "path", "sha256")
+SERIES = "series"
+"""A column that a table may have, for rows whose path holds several images."""
 FACTS = ("title", "license", "citation", "obtain")
 _IDENTIFIER = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 # No dot: prepared cases are kept under <case>.<domain>, and two cases must never share that name.
 _DOMAIN = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 _MODALITY = r"[A-Z]{2,4}"
 _DIGEST = r"[0-9a-f]{64}"
+_INDEX = r"[1-9][0-9]{0,5}"
 
 
 @dataclass(frozen=True)
 class CaseEntry:
     """One image of a release: who, which split and domain, what it measures, where it lies, and its digest.
 
-    ``path`` is relative to the data root, in POSIX form. ``case_id`` and ``subject_id`` are pseudonyms.
+    Parameters
+    ----------
+    case_id, subject_id : str
+        Pseudonyms.
+    split, domain, modality, quantity : str
+    path : str
+        Relative to the data root, in POSIX form: an image file, or a folder, zip or DICOMDIR with DICOM.
+    sha256 : str
+        As :func:`~medgan.cohort.source_digest.digest_of` gives it. That of a header alone (.mhd, .nhdr, .hdr) is taken,
+        too: tables were written so.
+    series : int, optional
+        Which image of a folder, zip or DICOMDIR that holds several, as ``medgan inspect`` numbers them.
     """
 
     case_id: str
@@ -41,23 +58,34 @@ class CaseEntry:
     quantity: str
     path: str
     sha256: str
+    series: int | None = None
+
+    @property
+    def label(self) -> str:
+        """What messages call the image: its path, but folders and archives of DICOM, which often bear a name."""
+        return self.path if is_supported(self.path) else f"its {self.domain} (DICOM)"
 
     def located(self, data_root: Path) -> Path:
-        """Return the file of this entry after comparing its digest.
+        """Return the file or folder of this entry after comparing its digest.
 
         Raises
         ------
         CohortError
-            If the file is absent or is not the file that the manifest means.
+            If it is absent or is not what the manifest means.
+        FormatError
+            If it cannot be read.
         """
         file = data_root / self.path
-        if not file.is_file():
-            raise CohortError(f"Case {self.case_id} needs {self.path} below the data root: there is no such file.")
+        if not file.exists():
+            raise CohortError(f"Case {self.case_id} needs {self.label} below the data root: there is no such file.")
+        if file.is_file() and sha256_of(file) == self.sha256:
+            return file
         found = digest_of(file)
         if found != self.sha256:
             raise CohortError(
-                f"Case {self.case_id} needs {self.path} with SHA-256 {self.sha256[:12]}…: found {found[:12]}…. "
-                "The file has changed since the manifest was written; restore it or write the manifest anew."
+                f"Case {self.case_id} needs {self.label} with SHA-256 {self.sha256[:12]}…: found {found[:12]}…. "
+                f"{'A file in it' if file.is_dir() else 'The file'} has changed since the manifest was written; "
+                "restore it or write the manifest anew."
             )
         return file
 
@@ -124,11 +152,12 @@ class Manifest:
         if path.suffix not in (".yaml", ".yml"):
             raise CohortError(f"A manifest is a YAML file with a CSV table beside it: found the name {path.name}.")
         table = path.with_suffix(".csv")
-        rows = [{name: getattr(entry, name) for name in COLUMNS} for entry in self.entries]
+        columns = [*COLUMNS, *([SERIES] if any(entry.series is not None for entry in self.entries) else [])]
+        rows = [{name: _text(getattr(entry, name)) for name in columns} for entry in self.entries]
         facts = {**{name: getattr(self, name) for name in FACTS}, "table": table.name}
         texts = {
             # The table first: a manifest is there when its YAML is, and a killed writer may start again.
-            table: pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(index=False, lineterminator="\n"),
+            table: pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n"),
             path: yaml.safe_dump(facts, sort_keys=False, allow_unicode=True),
         }
         if path.exists() or (table.exists() and table.read_bytes() != texts[table].encode()):
@@ -152,14 +181,16 @@ class Manifest:
     @property
     def digest(self) -> str:
         """SHA-256 over all rows, in hexadecimal; independent of their order."""
-        rows = sorted(",".join(getattr(e, name) for name in COLUMNS) for e in self.entries)
+        # A row without a series has the digest that it had before there were any.
+        rows = sorted(
+            ",".join([*(getattr(e, name) for name in COLUMNS), *([] if e.series is None else [str(e.series)])])
+            for e in self.entries
+        )
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
-def digest_of(file: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _text(value: str | int | None) -> str:
+    return "" if value is None else str(value)
 
 
 def _table_name(found: object, path: Path) -> str:
@@ -185,11 +216,18 @@ def _read_table(table: Path) -> tuple[CaseEntry, ...]:
     columns, values = _schema_faults(frame)
     if columns:
         raise CohortError(f"{table.name} has {len(columns)} fault(s):\n- " + "\n- ".join(columns))
-    entries = tuple(CaseEntry(**{name: row[name] for name in COLUMNS}) for row in frame.to_dict("records"))
+    entries = tuple(
+        CaseEntry(**{name: row[name] for name in COLUMNS}, series=_series_of(row.get(SERIES, "")))
+        for row in frame.to_dict("records")
+    )
     if values:
         faults = [*values, *_relation_faults(entries)]
         raise CohortError(f"{table.name} has {len(faults)} fault(s):\n- " + "\n- ".join(faults))
     return entries
+
+
+def _series_of(text: str) -> int | None:
+    return int(text) if re.fullmatch(_INDEX, text) else None
 
 
 def _schema_faults(frame: pd.DataFrame) -> tuple[list[str], list[str]]:
@@ -207,6 +245,7 @@ def _schema_faults(frame: pd.DataFrame) -> tuple[list[str], list[str]]:
             "quantity": pa.Column(str, pa.Check.isin([q.label for q in Quantity])),
             "path": text(".+"),
             "sha256": text(_DIGEST),
+            SERIES: pa.Column(str, pa.Check.str_matches(f"^(?:{_INDEX})?$"), required=False),
         },
         strict=True,
     )
@@ -237,6 +276,8 @@ def _value_faults(entries: Iterable[CaseEntry]) -> list[str]:
         ):
             if not re.fullmatch(pattern, getattr(entry, name)):
                 faults.append(f"{entry.case_id}: {name} must match {pattern}: found {getattr(entry, name)!r}")
+        if entry.series is not None and entry.series < 1:
+            faults.append(f"{entry.case_id}: a series must be counted from 1: found {entry.series}")
         if entry.split not in SPLITS:
             faults.append(f"{entry.case_id}: a split must be one of {', '.join(SPLITS)}: found {entry.split!r}")
         try:

@@ -28,22 +28,28 @@ class SplitEntry(Protocol):
     @property
     def sha256(self) -> str: ...  # noqa: D102
 
+    @property
+    def series(self) -> int | None: ...  # noqa: D102
+
 
 def split_faults(entries: Iterable[SplitEntry]) -> list[str]:
-    """Return one sentence for each subject and each file that appears in two splits."""
+    """Return one sentence for each subject and each file, or series of a folder, that appears in two splits."""
     subjects: dict[str, set[str]] = defaultdict(set)
-    files: dict[str, dict[str, str]] = defaultdict(dict)
+    files: dict[str, dict[int | None, list[SplitEntry]]] = defaultdict(lambda: defaultdict(list))
     for entry in entries:
         subjects[entry.subject_id].add(entry.split)
-        files[entry.sha256].setdefault(entry.split, entry.case_id)
+        files[entry.sha256][entry.series].append(entry)
     faults = [
         f"subject {s} is in the splits {' and '.join(sorted(found))}" for s, found in subjects.items() if len(found) > 1
     ]
-    for found in files.values():
-        if len(found) > 1:
-            faults.append(
-                f"one file is in two splits: as {' and as '.join(f'{c} ({s})' for s, c in sorted(found.items()))}"
-            )
+    for by_series in files.values():
+        # A row that names no series may mean any of those that others name.
+        unnamed = by_series.pop(None, [])
+        for group in [[*unnamed, *named] for named in by_series.values()] or [unnamed]:
+            first = {entry.split: entry.case_id for entry in reversed(group)}
+            if len(first) > 1:
+                words = " and as ".join(f"{case_id} ({split})" for split, case_id in sorted(first.items()))
+                faults.append(f"one file is in two splits: as {words}")
     return faults
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from medgan.commands.chest_data import ChestData, ChestSplit
 from medgan.commands.chest_data_settings import ChestPhantomSettings
+
+if TYPE_CHECKING:
+    from medgan.phantoms.chest import ChestTwins
 
 CLASSES = {"lesion": ("no lesion", "lesion"), "bubble": ("no bubble", "bubble")}
 
@@ -42,8 +46,23 @@ def _notices(settings: ChestPhantomSettings) -> tuple[str, ...]:
     )
 
 
-def _split(settings: ChestPhantomSettings, first: int, count: int) -> ChestSplit:
+def _chest(settings: ChestPhantomSettings, index: int, *, marked: bool, bubble: bool | None = None) -> ChestTwins:
     from medgan.phantoms.chest import chest_twins
+    from medgan.seeding import numpy_generator
+
+    return chest_twins(
+        generator=numpy_generator(settings.seed, "chest", index),
+        shape=(settings.size, settings.size),
+        kind=settings.lesion,
+        contrast=settings.contrast,
+        scale=settings.scale,
+        marker=marked,
+        bubble=bubble,
+        noise=settings.noise,
+    )
+
+
+def _split(settings: ChestPhantomSettings, first: int, count: int) -> ChestSplit:
     from medgan.seeding import numpy_generator
 
     images, twins, lesions, markers, has_lesion, has_marker, bubbles, names = [], [], [], [], [], [], [], []
@@ -51,18 +70,13 @@ def _split(settings: ChestPhantomSettings, first: int, count: int) -> ChestSplit
         sick = index % 2 == 1
         chance = settings.marker_with_lesion if sick else settings.marker_without_lesion
         marked = bool(numpy_generator(settings.seed, "marker", index).uniform() < chance)
-        chest = chest_twins(
-            generator=numpy_generator(settings.seed, "chest", index),
-            shape=(settings.size, settings.size),
-            kind=settings.lesion,
-            contrast=settings.contrast,
-            scale=settings.scale,
-            marker=marked,
-            noise=settings.noise,
-        )
-        pair = (chest.without_lesion.array, chest.with_lesion.array)
-        images.append(pair[sick])
-        twins.append(pair[not sick])
+        chest = _chest(settings, index, marked=marked)
+        images.append((chest.without_lesion, chest.with_lesion)[sick].array)
+        if settings.label == "lesion":
+            twins.append((chest.with_lesion, chest.without_lesion)[sick].array)
+        else:
+            other = _chest(settings, index, marked=marked, bubble=not chest.has_bubble)
+            twins.append((other.without_lesion, other.with_lesion)[sick].array)
         lesions.append(chest.lesion & sick)
         markers.append(chest.marker)
         has_lesion.append(int(sick))
@@ -81,7 +95,6 @@ def _split(settings: ChestPhantomSettings, first: int, count: int) -> ChestSplit
         subject_ids=tuple(names),
         lesions=np.stack(lesions),
         markers=np.stack(markers),
-        # The bubble is anatomy: no twin without it exists.
-        twins=np.stack(twins) if settings.label == "lesion" else None,
+        twins=np.stack(twins),
         other_labels={name: values for name, values in labels.items() if name != settings.label},
     )

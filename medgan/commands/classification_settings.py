@@ -18,10 +18,15 @@ class _Section(BaseModel):
 
 
 class LabeledSamplingSettings(_Section):
-    """How training images are drawn: images a batch, classes drawn with equal probability or not, and changes."""
+    """How training images are drawn: images a batch, classes drawn with equal probability or not, and changes.
+
+    ``with_twins`` puts the same chest of the other class into the batch, which phantoms and planted lesions allow; what
+    differs then is the lesion alone (a planted marker is in both twins, so a shortcut is not learned this way).
+    """
 
     batch: int = Field(default=32, ge=2)
     balanced: bool = True
+    with_twins: bool = False
     augment: PlaneAugmentSettings = PlaneAugmentSettings()
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medgan.cohort import Case, CaseEntry, Manifest
 from medgan.cohort.case_store import CaseStore
+from medgan.cohort.folds import Fold, fold_of
 from medgan.commands.console import Console
 from medgan.commands.parallel import each_done
-from medgan.errors import CohortError, MedganError, OutputError
+from medgan.errors import CohortError, FormatError, MedganError, OutputError
 from medgan.preprocessing.recipe import Recipe
 from medgan.volume import Quantity
 
@@ -32,7 +33,7 @@ class Cohort:
 
 
 def opened_cohort(data: DataSettings, config: Path, data_root: Path | None, phantoms: Path, console: Console) -> Cohort:
-    """Return the cohort of a configuration; phantoms are drawn into their folder first.
+    """Return the cohort of a configuration, or of its fold; phantoms are drawn into their folder first.
 
     Parameters
     ----------
@@ -50,7 +51,23 @@ def opened_cohort(data: DataSettings, config: Path, data_root: Path | None, phan
 
         return Cohort(phantom_cohort(phantoms, data.phantoms, console=console), phantoms)
     path = (config.parent / str(data.manifest)).resolve()
-    return Cohort(Manifest.read(path), data_root or path.parent)
+    return of_fold(Cohort(Manifest.read(path), data_root or path.parent), data, data.fold)
+
+
+def of_fold(cohort: Cohort, data: DataSettings, fold: Fold | None) -> Cohort:
+    """Return a cohort with the manifest of one fold; the whole one for None."""
+    if data.folds is None or fold is None:
+        return cohort
+    manifest = fold_of(
+        cohort.manifest,
+        folds=data.folds,
+        fold=fold,
+        source=data.source,
+        target=data.target,
+        validation=data.fold_validation,
+        seed=data.fold_seed,
+    )
+    return Cohort(manifest, cohort.root)
 
 
 def read_case(entry: CaseEntry, data_root: Path) -> Case:
@@ -59,15 +76,41 @@ def read_case(entry: CaseEntry, data_root: Path) -> Case:
     Raises
     ------
     CohortError, FormatError
-        If the file is absent, is another one, or cannot be read without guessing.
-    """
-    from medgan.formats import read_image
+        If the file is absent, is another one, says that it holds another modality, or cannot be read without guessing.
 
-    file = read_image(entry.located(data_root), quantity=Quantity.named(entry.quantity))
-    case = Case(entry.case_id, entry.subject_id, {entry.domain: file.volume})
-    for notice in file.notices:
+    Notes
+    -----
+    Where the manifest's digest is that of several files, it stands before theirs in the provenance: by it a prepared
+    case is known to be of this row.
+    """
+    from medgan.formats import open_image
+
+    try:
+        file = open_image(entry.located(data_root), series=entry.series, quantity=Quantity.named(entry.quantity))
+    except FormatError as error:
+        raise FormatError(_in_words_of_a_manifest(str(error))) from None
+    if file.modality_hint not in (None, entry.modality):
+        raise CohortError(
+            f"Case {entry.case_id} is to hold {entry.modality} in domain {entry.domain!r}: the file says that it holds "
+            f"{file.modality_hint}. Correct the modality or the path in the manifest."
+        )
+    volume, sources = file.volume, file.volume.provenance.sources
+    notices = file.notices
+    if entry.sha256 not in sources:
+        volume = replace(volume, provenance=replace(volume.provenance, sources=(entry.sha256, *sources)))
+    elif len(sources) > 1:
+        notices = (*notices, "The manifest's digest covers the header only: changed voxels would not be noticed.")
+    case = Case(entry.case_id, entry.subject_id, {entry.domain: volume})
+    for notice in notices:
         case = case.with_notice(notice)
     return case
+
+
+def _in_words_of_a_manifest(sentence: str) -> str:
+    """Return a refusal whose advice is for one image as advice for a row."""
+    for option in ("--allow-gap", "--assume-axes"):
+        sentence = sentence.replace(f"pass {option}", f"prepare it alone with medgan preprocess {option}")
+    return sentence.replace("choose it with --series N", "choose it in the manifest's column series")
 
 
 def fitted_recipe(recipe: Recipe, manifest: Manifest, data_root: Path, *, domain: str) -> Recipe:
@@ -150,8 +193,8 @@ def from_store(entry: CaseEntry, store: CaseStore) -> Case:
     case = store.read(key_of(entry))
     if entry.sha256 not in case.image.provenance.sources:
         raise CohortError(
-            f"The prepared case {store.path_of(key_of(entry)).name} was made from another file than the manifest's "
-            f"{entry.path}: choose another folder for prepared cases, or remove it."
+            f"The prepared case {store.path_of(key_of(entry)).name} was made from another file than the manifest's row "
+            f"({entry.label}): choose another folder for prepared cases, or remove it."
         )
     return case
 

@@ -84,9 +84,10 @@ def _lines(words: str) -> Advance:
     shown, begun, before = -1, time.monotonic(), None
 
     def advance(done: int, total: int) -> None:
-        nonlocal shown, before
-        # What was done before the first report took no time of this run.
-        before = done - 1 if before is None else before
+        nonlocal shown, begun, before
+        if before is None:
+            # What was done before the first report took no time of this run, or a time that says little: starting up.
+            begun, before = time.monotonic(), done
         tenth = 10 * done // max(total, 1)
         if tenth > shown:
             shown = tenth

@@ -73,14 +73,13 @@ def evaluate(
     rules = preset_named(preset)
     if out is not None:
         require_absent([out], overwrite=overwrite)
-    volumes, names = {}, {}
+    volumes, names, notices = {}, {}, []
     for name, path, index in (("result", result, series), ("reference", reference, reference_series or series)):
         holds_one = is_supported(path) and not path.is_dir()
         item = found_image(path, series=None if holds_one else index, allow_gap=allow_gap, console=console)
         file = item.read(quantity=Quantity.HOUNSFIELD, allow_gap=allow_gap, assume_axes=assume_axes)
         _require_ct(item.label, file.modality_hint)
-        for notice in file.notices:
-            console.notice(f"{item.label}: {notice}")
+        notices += [f"{item.label}: {notice}" for notice in file.notices]
         volumes[name], names[name] = file.volume, item.label
     if orthogonal and volumes["result"].grid.is_sheared:
         volumes["result"] = resample(volumes["result"], at_right_angles(volumes["result"].grid))
@@ -94,12 +93,15 @@ def evaluate(
         resample_reference=resample_reference,
     )
     if resampled:
-        console.notice(f"{names['reference']}: resampled (linear) onto the grid of {names['result']}.")
+        notices.append(f"{names['reference']}: resampled (linear) onto the grid of {names['result']}.")
+    for notice in notices:
+        console.notice(notice)
     facts = {
         "result": names["result"],
         "reference": names["reference"],
         "mask": mask.name if mask is not None else mask_words,
         "reference_resampled": resampled,
+        "notices": notices,
         **comparison.as_dict(),
     }
     if out is not None:
@@ -126,12 +128,12 @@ def compared(
     """
     from medgan.evaluation.comparison import compare
     from medgan.evaluation.presets import preset_named
-    from medgan.preprocessing.body_mask import BodyMask
+    from medgan.preprocessing.body_mask import REFERENCE_CLOSING_MM, BodyMask
 
     words = "the mask given"
     if mask is None:
         # The body is found where the whole reference is seen; then it is brought along.
-        mask = LabelMap(BodyMask().found_in(reference).mask, reference.grid, {1: "body"})
+        mask = LabelMap(BodyMask(closing_mm=REFERENCE_CLOSING_MM).found_in(reference).mask, reference.grid, {1: "body"})
         words = "body of the reference (Otsu), within the result's field of view"
     resampled = not reference.grid.same_as(result.grid)
     if resampled and resample_reference:
@@ -167,16 +169,3 @@ def brought_onto(result: Volume, reference: Volume, mask: LabelMap) -> tuple[Vol
             "A comparison needs a common region: mask and result do not overlap. Are the two images in one frame?"
         )
     return moved, inside
-
-
-def lines_of(facts: dict[str, Any]) -> list[str]:
-    """Return the measures as aligned lines for people."""
-    rows = []
-    for measure in facts["measures"].values():
-        value = measure["value"]
-        text = f"undefined ({measure['reason']})" if value is None else f"{value:.4g} {measure['unit']}".rstrip()
-        peak = "" if measure["peak"] is None else f"; peak {measure['peak']:g}"
-        rows.append((measure["title"], text, f"in {measure['mask']}; {measure['range']}{peak}"))
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    head = f"preset {facts['preset']}, mask: {facts['mask']} ({facts['voxels']} voxels)"
-    return [head, *(f"{title:<{widths[0]}}  {text:>{widths[1]}}  {statement}" for title, text, statement in rows)]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from medgan.volume import Quantity
 
 if TYPE_CHECKING:
+    import torch
+
     from medgan.commands.training_settings import CycleGANExperiment
     from medgan.inference.bundle import ModelBundle
     from medgan.inference.domain_check import Fingerprint
@@ -40,10 +42,10 @@ def export_bundle(
 
     target_map = Recipe(tuple(experiment.recipe.target)).intensity_map
     generator, data, model = experiment.cyclegan.generator, experiment.data, experiment.model
-    average = state.averages.get("source_to_target")
-    weights = dict(average.weights()) if average is not None else dict(state.source_to_target.state_dict())
-    if model.half_precision_weights:
-        weights = {name: tensor.half() for name, tensor in weights.items()}
+    weights = _weights_of(state, "source_to_target", half=model.half_precision_weights)
+    return_weights = None
+    if model.return_generator:
+        return_weights = _weights_of(state, "target_to_source", half=model.half_precision_weights)
     facts: dict[str, Any] = {
         "name": model.name,
         "task": "translation",
@@ -62,6 +64,7 @@ def export_bundle(
                 "body_mask": experiment.cyclegan.body_mask,
                 "outside": experiment.cyclegan.outside,
                 "skips": generator.skips,
+                "residual": generator.residual,
             },
         },
         "patch": {
@@ -69,6 +72,7 @@ def export_bundle(
             "overlap": experiment.patch.overlap,
         },
         "trained_domain": TrainedDomain(cases=tuple(fingerprints)),
+        "flip_axes": list(experiment.sampling.flip_axes),
         "training": {
             "method": experiment.method,
             "config_sha256": config_sha256,
@@ -81,8 +85,18 @@ def export_bundle(
         "license": model.license,
         "intended_use": model.intended_use,
     }
+    if return_weights is not None:
+        # Both generators are built by the same settings.
+        facts["return_network"] = facts["network"]
     card = render_model_card(card_facts(experiment, state, cases=len(fingerprints)))
-    return ModelBundle.write(folder, facts=facts, weights=weights, card=card)
+    return ModelBundle.write(folder, facts=facts, weights=weights, card=card, return_weights=return_weights)
+
+
+def _weights_of(state: CycleGANState, name: str, *, half: bool) -> dict[str, torch.Tensor]:
+    """Return the weights of a generator, averaged where the training averaged."""
+    average = state.averages.get(name)
+    weights = dict(average.weights()) if average is not None else dict(getattr(state, name).state_dict())
+    return {key: tensor.half() for key, tensor in weights.items()} if half else weights
 
 
 def card_facts(

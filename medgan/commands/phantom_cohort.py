@@ -11,7 +11,8 @@ from medgan.commands.console import Console
 if TYPE_CHECKING:
     from medgan.cohort import Manifest
     from medgan.commands.training_settings import PhantomSettings
-    from medgan.phantoms.paired_imaging import PairedPhantom
+    from medgan.phantoms.paired_imaging import Acquisition, PairedPhantom
+    from medgan.volume import Volume
 
 MANIFEST = "phantoms.yaml"
 
@@ -79,9 +80,29 @@ def phantom_cohort(folder: Path, settings: PhantomSettings, *, console: Console)
 
 def phantom_subject(settings: PhantomSettings, index: int) -> PairedPhantom:
     """Return one subject; the anatomy depends on seed and index only."""
+    return _drawn(settings, index, _acquisition(settings))
+
+
+def ideal_ct(settings: PhantomSettings, index: int) -> Volume:
+    """Return the CT of a subject as an ideal translator of its MR would give it: without noise and couch.
+
+    Partial volume stays: the truth that it is compared with has it too.
+    """
+    from dataclasses import replace
+
+    quiet = replace(_acquisition(settings), ct_noise_hu=0.0, couch=False)
+    return _drawn(settings, index, quiet).ct
+
+
+def _acquisition(settings: PhantomSettings) -> Acquisition:
+    from medgan.phantoms.paired_imaging import CLEAN, IDEAL, REALISTIC
+
+    return {"ideal": IDEAL, "clean": CLEAN, "realistic": REALISTIC}[settings.acquisition]
+
+
+def _drawn(settings: PhantomSettings, index: int, acquisition: Acquisition) -> PairedPhantom:
     from medgan.phantoms.head import head_phantom
     from medgan.phantoms.limb import limb_phantom
-    from medgan.phantoms.paired_imaging import CLEAN, IDEAL, REALISTIC
     from medgan.seeding import numpy_generator
 
     make = {"head": head_phantom, "limb": limb_phantom}[settings.kind]
@@ -89,5 +110,5 @@ def phantom_subject(settings: PhantomSettings, index: int) -> PairedPhantom:
         generator=numpy_generator(settings.seed, settings.kind, index),
         shape=settings.shape,
         spacing_mm=settings.spacing_mm,
-        acquisition={"ideal": IDEAL, "clean": CLEAN, "realistic": REALISTIC}[settings.acquisition],
+        acquisition=acquisition,
     )

@@ -26,6 +26,7 @@ def run_pipeline(description: str, steps: Sequence[Step], arguments: Sequence[st
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, help="complete YAML configuration of the study")
     parser.add_argument("--data-root", type=Path, help="folder that the manifest's paths start from")
+    parser.add_argument("--foreign", type=Path, help="manifest of scans that the domain check must tell apart")
     parser.add_argument("--out", type=Path, help="study folder; default: studies/<name of the configuration>")
     parser.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="a.b=c", help="replace a setting"
@@ -45,6 +46,7 @@ def run_pipeline(description: str, steps: Sequence[Step], arguments: Sequence[st
         precision=given.precision,
         threads=given.threads,
         console=Console(quiet=given.quiet),
+        foreign=given.foreign,
     )
 
     def run() -> None:

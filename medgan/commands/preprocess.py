@@ -28,6 +28,7 @@ def preprocess(
     overrides: Sequence[str] = (),
     list_recipes: bool = False,
     overwrite: bool = False,
+    pseudonym_key: Path | None = None,
     console: Console,
 ) -> Outcome:
     """Prepare what ``source`` is: a YAML file is a cohort's configuration, everything else an image.
@@ -35,7 +36,7 @@ def preprocess(
     Parameters
     ----------
     source : Path or None
-    recipe, modality, onto, series, allow_gap, assume_axes, overwrite
+    recipe, modality, onto, series, allow_gap, assume_axes, overwrite, pseudonym_key
         As for :func:`~medgan.commands.preprocess_image.preprocess_image`.
     data_root, jobs, overrides
         As for :func:`~medgan.commands.preprocess_cohort.preprocess_cohort`.
@@ -66,17 +67,18 @@ def preprocess(
         "--allow-gap": allow_gap,
         "--assume-axes": assume_axes,
         "--overwrite": overwrite,
+        "--pseudonym-key": pseudonym_key,
     }
     if source.suffix.lower() in (".yaml", ".yml"):
         from medgan.commands.preprocess_cohort import exit_code_of, lines_of, preprocess_cohort
 
-        _refuse_any(of_image, "an image", f"{source.name} is a cohort's configuration, and a store is written once")
+        refuse_any(of_image, "an image", f"{source.name} is a cohort's configuration, and a store is written once")
         facts = preprocess_cohort(source, data_root=data_root, out=out, overrides=overrides, jobs=jobs, console=console)
         return facts, lines_of(facts), exit_code_of(facts)
     from medgan.commands import preprocess_image
 
     of_cohort = {"--data-root": data_root, "--jobs": jobs, "--set": list(overrides)}
-    _refuse_any(of_cohort, "a cohort", f"{source.name} is taken as an image; a configuration ends in .yaml")
+    refuse_any(of_cohort, "a cohort", f"{source.name} is taken as an image; a configuration ends in .yaml")
     facts = preprocess_image.preprocess_image(
         source,
         recipe=recipe,
@@ -87,12 +89,19 @@ def preprocess(
         allow_gap=allow_gap,
         assume_axes=assume_axes,
         overwrite=overwrite,
+        pseudonym_key=pseudonym_key,
         console=console,
     )
     return facts, preprocess_image.lines_of(facts), 0
 
 
-def _refuse_any(options: dict[str, Any], owner: str, found: str) -> None:
+def refuse_any(options: dict[str, Any], owner: str, found: str) -> None:
+    """Refuse options that belong to something else than what was asked for.
+
+    Raises
+    ------
+    SettingsError
+    """
     given = [name for name, value in options.items() if value]
     if given:
         raise SettingsError(f"{', '.join(given)} belongs to {owner}: {found}.")

@@ -148,9 +148,12 @@ def _prepared(tasks: Sequence[_Task], root: Path, out: Path, jobs: int, console:
     with console.progress("preparing") as advance:
         for done, (position, row) in enumerate(each_done(prepare, tasks, jobs=jobs), start=1):
             rows[position] = row
-            for reason in row.reasons:
-                prefix = "refused: " if row.verdict == "refused" else ""
-                console.notice(f"{prefix}{row.case_id} ({row.domain}): {reason}")
+            if row.verdict == "refused":
+                # Why is said at the end, where nobody has to search for it.
+                console.notice(f"refused: {row.case_id} ({row.domain})")
+            else:
+                for reason in row.reasons:
+                    console.notice(f"{row.case_id} ({row.domain}): {reason}")
             advance(done, len(tasks))
     return [rows[position] for position in range(len(tasks))]
 

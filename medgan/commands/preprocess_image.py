@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from medgan.cohort import Case
 from medgan.commands.console import Console
 from medgan.commands.image_input import found_image
+from medgan.commands.pseudonyms import opened_key
 from medgan.commands.recipe_files import QUANTITY_OF, RecipeFile, find_recipe
 from medgan.errors import FormatError, MedganError, OutputError, SettingsError
 from medgan.volume import Quantity, Volume
@@ -74,6 +75,7 @@ def preprocess_image(
     allow_gap: bool = False,
     assume_axes: bool = False,
     overwrite: bool = False,
+    pseudonym_key: Path | None = None,
     console: Console,
 ) -> dict[str, Any]:
     """Prepare one image.
@@ -94,6 +96,9 @@ def preprocess_image(
     series : int, optional
         Which image of several, as ``medgan inspect`` numbers them.
     allow_gap, assume_axes, overwrite : bool
+    pseudonym_key : Path, optional
+        File with the key that the sidecar's pseudonyms of patient and study are made with, made where there is none.
+        Without a key the sidecar holds none: a pseudonym of one run would say nothing.
     console : Console
 
     Returns
@@ -119,6 +124,9 @@ def preprocess_image(
     labels = ["body"] if any(stage.stage == "body_mask" for stage in stages.stages) else []
     paths = PreparedPaths.of(out, stem=f"{item.name}_{name}", labels=labels)
     _require_outputs(paths, overwrite=overwrite)
+    ids: dict[str, str | None] = {"subject_id": None, "case_id": None}
+    if pseudonym_key is not None:
+        ids = item.pseudonyms(opened_key(pseudonym_key, console=console))
     read = {"allow_gap": allow_gap, "assume_axes": assume_axes}
     file = _read(item, _quantity(item, file_of_recipe, name, modality), declared=modality is not None, **read)
     case = Case(item.name, item.name, {IMAGE: file.volume})
@@ -136,7 +144,7 @@ def preprocess_image(
     prepared = stages(case)
     for notice in prepared.notices:
         console.notice(f"{item.label}: {notice}")
-    facts = _sidecar(prepared, name, stages, round(time.perf_counter() - began, 3))
+    facts = {**_sidecar(prepared, name, stages, round(time.perf_counter() - began, 3)), **ids}
     paths = PreparedPaths.of(paths.volume, stem="", labels=prepared.labels)
     _write(paths, prepared, facts, overwrite=overwrite)
     return {**facts, "outputs": paths.as_dict()}

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from medgan.commands.study import MODEL, Study, cohort_table, evaluate_step, truth_and_mask
+from medgan.commands.choose import read_choices
+from medgan.commands.study import Part, Study
+from medgan.commands.study_baselines import MODEL, TITLES
+from medgan.commands.study_domain import domain_checks
+from medgan.commands.study_evaluation import evaluate_step
+from medgan.commands.study_gate import gate_of
+from medgan.commands.study_lock import read_looks
+from medgan.commands.study_pictures import pictures
+from medgan.commands.study_tables import (
+    all_measures_table,
+    case_tables,
+    choice_table,
+    correlation_table,
+    domain_reasons_table,
+    domain_table,
+    gate_table,
+    how_table,
+    looks_table,
+    method_table,
+    paired_table,
+    split_table,
+    trust_table,
+    without_table,
+)
 
 if TYPE_CHECKING:
     from medgan.reporting.sections import Section
 
-TITLES = {
-    MODEL: "model",
-    "body_median": "(a) body filled with the training median",
-    "quantiles_increasing": "(b) quantile matching, increasing",
-    "quantiles_decreasing": "(b) quantile matching, decreasing",
-    "t1_table": "(c) T1 table",
-}
-CONTRAST_SIGN = "soft_tissue_r"
 CURVES = {
     "Adversarial": ("adversarial_target", "discriminator_target"),
     "Cycle": ("cycle_source", "cycle_target"),
@@ -33,151 +48,178 @@ LIMITS = (
 
 
 def report_step(study: Study) -> str:
-    """Write ``report.html`` into the study folder and return its path."""
+    """Write ``report.html`` into the study folder and return its path; it is drawn anew after another look."""
     from medgan.formats import write_bytes
     from medgan.reporting.report import render_report
 
-    path = study.folder / "report.html"
-    if not path.is_file():
-        measures = evaluate_step(study)
-        page = render_report(
-            f"MR to CT: {study.experiment.model.name}", _sections(study, measures), subtitle=study.config.name
-        )
-        write_bytes(path, page.encode())
+    path, drawn_from = study.folder / "report.html", study.folder / ".report_of"
+    measures = evaluate_step(study)
+    looks = read_looks(study.folder)
+    of = f"{len(looks)} {looks[-1].table_sha256}"
+    if not path.is_file() or not drawn_from.is_file() or drawn_from.read_text(encoding="utf-8") != of:
+        sections = list(_sections(study, measures))
+        page = render_report(f"MR to CT: {study.experiment.model.name}", sections, subtitle=study.config.name)
+        write_bytes(path, page.encode(), overwrite=True)
+        write_bytes(drawn_from, of.encode(), overwrite=True)
     study.console.notice(f"report: {path}")
     return str(path)
 
 
-def _sections(study: Study, measures: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Section]:
-    from medgan.reporting.charts import error_strip
-    from medgan.reporting.sections import FigureSection, KeyFacts, TextSection, WarningSection
+def _sections(study: Study, measures: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Section]:
+    from medgan.reporting.sections import KeyFacts, TextSection, WarningSection
 
-    per_method = {TITLES[name]: [row["measures"]["mae"]["value"] for row in rows] for name, rows in measures.items()}
-    strip = error_strip(per_method, label="MAE in the body, HU", title="Every test case by every method")
-    sections: list[Section] = [
-        WarningSection("Read this first", LIMITS),
-        KeyFacts("Facts", _facts(study)),
-        _method_table(measures),
-        FigureSection("Error of every case", strip, "One dot a test case and method: mean absolute error in HU"),
-        _case_table(measures[MODEL]),
-        *_pictures(study),
-    ]
-    curves = _curves(study)
-    if curves is not None:
-        sections.append(FigureSection("Training", curves, "Loss terms over the steps of the training"))
-    sections.append(
-        TextSection(
-            "How the numbers were made", ["Preset corrected; mask, range and peak of each measure:", *_how(measures)]
-        )
+    parts = study.parts()
+    data = study.experiment.data
+    looks, choices, checks = read_looks(study.folder), read_choices(parts), domain_checks(study)
+    drawn = pictures(study, parts, measures[MODEL])
+    warnings = [*LIMITS, *_second_look(len(looks)), *_tuned_on(data.tuned_on, measures)]
+    yield WarningSection("Read this first", warnings)
+    yield gate_table(gate_of(measures))
+    yield KeyFacts("Facts", _facts(study, parts))
+    yield method_table(measures)
+    yield from _present(without_table(measures, data.tuned_on))
+    yield paired_table(measures)
+    yield _strip(measures)
+    yield from case_tables(measures)
+    yield all_measures_table(measures)
+    if drawn.viewer is not None:
+        yield drawn.viewer
+    yield TextSection(
+        "Failure gallery",
+        [f"The {len(drawn.worst)} cases of largest MAE, each cut where the mean absolute error over 15 mm is largest."],
     )
-    return sections
+    yield from drawn.worst
+    yield TextSection("Every test case in pictures", ["All cases in one gray window and one color scale of the error."])
+    yield from drawn.cases
+    yield split_table(parts)
+    yield looks_table(looks)
+    yield from _choice(parts, choices)
+    yield from _curves(parts)
+    yield domain_table(checks)
+    yield from _present(domain_reasons_table(checks))
+    yield from _present(trust_table(measures[MODEL]))
+    yield how_table(measures)
+    yield KeyFacts("Exact settings", dict(_flat(study.experiment.model_dump(mode="json"))))
+    yield KeyFacts("Digests", _digests(study, parts))
 
 
-def _facts(study: Study) -> dict[str, str]:
-    experiment, manifest = study.experiment, study.cohort.manifest
-    data = experiment.data
-    result = json.loads((study.folder / "run" / "result.json").read_text(encoding="utf-8"))
-    environment = json.loads((study.folder / "run" / "environment.json").read_text(encoding="utf-8"))
+def _present(section: Section | None) -> Iterator[Section]:
+    if section is not None:
+        yield section
+
+
+def _second_look(looks: int) -> Iterator[str]:
+    if looks > 1:
+        yield f"The test split was looked at {looks} times (see the table of looks): these numbers are not the first."
+
+
+def _tuned_on(subjects: Sequence[str], measures: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
+    tested = sorted(set(subjects) & {row["subject_id"] for row in measures[MODEL]})
+    if tested:
+        yield (
+            f"No model is tested on a subject that it was trained on, but the pairs of {len(tested)} test subjects "
+            f"were looked at while the recipe was chosen ({', '.join(tested)}): a table of the others stands below."
+        )
+
+
+def _facts(study: Study, parts: Sequence[Part]) -> dict[str, str]:
+    manifest = study.whole_cohort().manifest
+    data = study.experiment.data
+    results = [json.loads((part.run / "result.json").read_text(encoding="utf-8")) for part in parts]
+    environments = [json.loads((part.run / "environment.json").read_text(encoding="utf-8")) for part in parts]
+
+    def each(values: Sequence[Any]) -> str:
+        return ", ".join(dict.fromkeys(str(value) for value in values))
+
+    counts = [
+        " + ".join(
+            f"{len(p.cohort.manifest.select(split='train', domain=d))} {d.upper()}" for d in (data.source, data.target)
+        )
+        for p in parts
+    ]
     return {
         "Data": f"{manifest.title} ({manifest.license})",
-        "Training subjects": f"{len(manifest.select(split='train', domain=data.source))} {data.source.upper()}, "
-        f"{len(manifest.select(split='train', domain=data.target))} {data.target.upper()}, no subject in both",
-        "Test subjects": str(len({e.subject_id for e in manifest.select(split="test")})),
-        "Steps": str(result["steps"]),
-        "Seed": str(experiment.seed),
-        "Weights, SHA-256": result["weights_sha256"],
-        "Manifest, SHA-256": manifest.digest,
-        "Machine": f"{environment['processor']}, {environment['threads']} thread(s)",
-        "Precision": environment["precision"]["precision"],
-        "medgan, torch": f"{environment['versions']['medgan']}, {environment['versions']['torch']}",
+        "Trainings": str(len(parts)) if data.folds is None else f"{len(parts)} of {data.folds} folds by subject",
+        "Training subjects": f"{each(counts)}, no subject in both",
+        "Test subjects": str(len({source.subject_id for part in parts for source, _ in part.pairs("test")})),
+        "Steps": each([result["steps"] for result in results]),
+        "Seed": str(study.experiment.seed),
+        "Machine": each([f"{e['processor']}, {e['threads']} thread(s), {e['device']}" for e in environments]),
+        "Precision": each([e["precision"]["precision"] for e in environments]),
+        "medgan, torch": each([f"{e['versions']['medgan']}, {e['versions']['torch']}" for e in environments]),
     }
 
 
-def _method_table(measures: Mapping[str, Sequence[Mapping[str, Any]]]) -> Any:
-    from medgan.evaluation.cohort_summary import summarize
-    from medgan.reporting.sections import TableSection
-    from medgan.seeding import numpy_generator
-
-    columns = ("Method", "MAE, HU", "SD", "95 % interval", "ME, HU", "Soft-tissue r", "Dice of bone", "n")
-    rows = []
-    for name, cases in measures.items():
-        generator = numpy_generator(0, "report", name)
-        found = {s.measure: s for s in summarize(cohort_table(cases), generator=generator)}
-        mae = found["mae"]
-        interval = "n < 6" if mae.low is None else f"{mae.low:.1f} to {mae.high:.1f}"
-        cells = [_text(found[key].mean, digits) for key, digits in (("me", 1), (CONTRAST_SIGN, 2), ("dice_bone", 2))]
-        rows.append((TITLES[name], _text(mae.mean, 1), _text(mae.sd, 1), interval, *cells, str(mae.cases)))
-    caption = (
-        "Baselines are fitted on the training split. Soft-tissue r: correlation with the truth where it is soft tissue."
-    )
-    return TableSection("Model and baselines", columns, rows, caption)
+def _digests(study: Study, parts: Sequence[Part]) -> dict[str, str]:
+    found = {
+        "Configuration": study.config_sha256,
+        "Manifest": study.whole_cohort().manifest.digest,
+    }
+    for part in parts:
+        found[f"Manifest of {part.title}"] = part.cohort.manifest.digest
+        found[f"Weights of {part.title}"] = part.bundle().facts.weights_sha256
+    return found
 
 
-def _case_table(cases: Sequence[Mapping[str, Any]]) -> Any:
-    """Return one row a measure and one column a case: there are more measures than cases."""
-    from medgan.reporting.sections import TableSection
-
-    rows = []
-    for name, measure in cases[0]["measures"].items():
-        values = [case["measures"][name]["value"] for case in cases]
-        if any(value is not None for value in values):
-            unit = f", {measure['unit']}" if measure["unit"] else ""
-            rows.append((f"{measure['title']}{unit}", *(_text(value, 3) for value in values)))
-    return TableSection("The model, case by case", ("Measure", *(case["case_id"] for case in cases)), rows)
-
-
-def _pictures(study: Study) -> list[Section]:
-    """Return one figure a test case: source, result, truth, error."""
-    from medgan.commands.cohort_data import read_case
-    from medgan.commands.pictures import comparison_picture
-    from medgan.formats import read_volume
-    from medgan.inference.bundle import ModelBundle
+def _strip(measures: Mapping[str, Sequence[Mapping[str, Any]]]) -> Section:
+    from medgan.reporting.charts import error_strip
     from medgan.reporting.sections import FigureSection
-    from medgan.volume import Quantity
 
-    recipe = ModelBundle.load(study.folder / "run" / "bundle").recipe
-    figures: list[Section] = []
-    for source, target in study.test_pairs():
-        root = study.cohort.root
-        acquired, reference = read_case(source, root), read_case(target, root).image
-        result = read_volume(
-            study.folder / "translations" / f"{source.case_id}_sct.nii.gz", quantity=Quantity.HOUNSFIELD
-        )
-        truth, mask = truth_and_mask(acquired.image, reference)
-        png = comparison_picture(
-            source=acquired.image,
-            result=result,
-            reference=truth,
-            body=recipe(acquired).label("body"),
-            mask=mask,
-            title=source.case_id,
-        )
-        figures.append(
-            FigureSection(
-                source.case_id, png, f"Source, result, truth and signed error of {source.case_id} in three planes"
-            )
-        )
-    return figures
+    per_method = {TITLES[name]: [row["measures"]["mae"]["value"] for row in rows] for name, rows in measures.items()}
+    strip = error_strip(per_method, label="MAE in the body, HU", title="Every test case by every method")
+    return FigureSection("Error of every case", strip, "One dot a test case and method: mean absolute error in HU")
 
 
-def _curves(study: Study) -> bytes | None:
+def _choice(parts: Sequence[Part], choices: Mapping[str, Mapping[str, Any]]) -> Iterator[Section]:
+    """Yield how checkpoints were chosen, and how well that follows the error."""
+    from medgan.reporting.charts import score_scatter
+    from medgan.reporting.sections import FigureSection, TextSection
+
+    yield TextSection("Choice of checkpoints", list(dict.fromkeys(choice["rule"] for choice in choices.values())))
+    scored = [part for part in parts if choices[part.name]["checkpoints"]]
+    if not scored:
+        return
+    groups, marked = {}, {}
+    for part in scored:
+        rows = choices[part.name]["checkpoints"]
+        groups[part.title] = [(row["mean_rank"], row["paired_mae_hu"]) for row in rows]
+        marked[part.title] = [row["step"] for row in rows].index(choices[part.name]["chosen_step"])
+    chart = score_scatter(
+        groups,
+        x_label="score: mean rank without ground truth (lower is better)",
+        y_label="paired MAE, HU",
+        marked=marked,
+        title="Checkpoints on validation subjects",
+    )
+    what = "One dot a checkpoint: score without ground truth against paired error on validation subjects"
+    yield FigureSection(
+        "Score and error", chart, what, "A ring marks the chosen checkpoint; lines follow the training."
+    )
+    yield correlation_table(scored, choices)
+    yield choice_table(scored, choices)
+
+
+def _curves(parts: Sequence[Part]) -> Iterator[Section]:
     from medgan.reporting.charts import training_curves
+    from medgan.reporting.sections import FigureSection
 
-    lines = (study.folder / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [record for record in map(json.loads, lines) if record["event"] == "losses"]
-    known = {name for row in rows for name in row}
-    groups = {title: [name for name in names if name in known] for title, names in CURVES.items()}
-    groups = {title: names for title, names in groups.items() if names}
-    return training_curves(rows, groups=groups, title="Losses") if rows and groups else None
-
-
-def _how(measures: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    first = measures[MODEL][0]["measures"].values()
-    return [
-        f"{m['title']}: in {m['mask']}; {m['range']}" + (f"; peak {m['peak']:g}" if m["peak"] is not None else "")
-        for m in first
-    ]
+    for part in parts:
+        lines = (part.run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        rows = [record for record in map(json.loads, lines) if record["event"] == "losses"]
+        known = {name for row in rows for name in row} - {"event", "attempt", "step"}
+        drawn = {name for names in CURVES.values() for name in names} | {"adversarial_source", "discriminator_source"}
+        groups = {title: [name for name in names if name in known] for title, names in CURVES.items()}
+        groups["Other terms"] = sorted(known - drawn)
+        groups = {title: names for title, names in groups.items() if names}
+        if rows and groups:
+            png = training_curves(rows, groups=groups, title=f"Losses of {part.title}")
+            yield FigureSection(f"Curves of {part.title}", png, "Loss terms over the steps of the training")
 
 
-def _text(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every setting by its dotted name."""
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", json.dumps(value, ensure_ascii=False)

@@ -69,6 +69,7 @@ def train_classification(request: TrainingRequest) -> dict[str, Any]:
                     size=sampling.batch,
                     augment=sampling.augment,
                     balanced=sampling.balanced,
+                    with_twins=sampling.with_twins,
                 ),
                 folder=request.folder,
                 loop=LoopSettings(
@@ -95,7 +96,7 @@ def plane_set(split: ChestSplit) -> PlaneSet:
     """Return the images of a split for a sampler."""
     from medgan.patches.planes import PlaneSet
 
-    return PlaneSet(split.images, split.labels, split.case_ids)
+    return PlaneSet(split.images, split.labels, split.case_ids, split.twins)
 
 
 class ValidationObserver:
@@ -238,12 +239,12 @@ def _write_bundle(
         "intended_use": model.intended_use,
     }
     train = data.splits["train"]
-    balanced, averaged = (
-        "yes" if on else "no" for on in (experiment.sampling.balanced, settings.average_decay is not None)
-    )
+    chosen = (experiment.sampling.balanced, experiment.sampling.with_twins, settings.average_decay is not None)
+    balanced, twins, averaged = ("yes" if on else "no" for on in chosen)
     recipe = [
         f"{settings.network}, width {settings.width}, {settings.stages} stages, {steps} steps of "
-        f"{experiment.sampling.batch} images, classes balanced: {balanced}, seed {experiment.seed}.",
+        f"{experiment.sampling.batch} images, classes balanced: {balanced}, with twins: {twins}, seed "
+        f"{experiment.seed}.",
         f"Cross-entropy, AdamW {settings.rate:g}, averaged weights: {averaged}; the last weights are kept, temperature "
         f"{results['temperature']:.3f} fitted on validation images.",
     ]

@@ -13,8 +13,9 @@ from typing import Any
 import yaml
 
 from medgan.commands.console import Console
-from medgan.errors import MedganError
+from medgan.errors import MedganError, TrainingError
 from medgan.runs import Run
+from medgan.training.distributed import ALONE, Replicas
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class TrainingRequest:
         As asked for; ``auto`` is resolved when the run begins.
     threads : int or None
     console : Console
+    replicas : Replicas
+        The processes that train together.
     """
 
     config: Path
@@ -52,6 +55,7 @@ class TrainingRequest:
     precision: str
     threads: int | None
     console: Console
+    replicas: Replicas = ALONE
 
     @property
     def config_text(self) -> str:
@@ -69,8 +73,10 @@ def opened_run(request: TrainingRequest, manifest_digest: str) -> Run:
 
     Raises
     ------
-    RunError, SettingsError
+    OutputError, SettingsError
         If the folder belongs to another training, or the machine lacks what was asked for.
+    TrainingError
+        If it was begun by another number of processes.
     """
     import torch
 
@@ -82,10 +88,18 @@ def opened_run(request: TrainingRequest, manifest_digest: str) -> Run:
         "device": chosen,
         "threads": request.threads or torch.get_num_threads(),
         "precision": resolve_precision(request.precision, device=chosen).as_dict(),
+        "processes": request.replicas.size,
     }
-    run = Run.opened(
-        request.folder, config_text=request.config_text, manifest_digest=manifest_digest, environment=environment
-    )
+    with request.replicas.leader_first():
+        run = Run.opened(
+            request.folder, config_text=request.config_text, manifest_digest=manifest_digest, environment=environment
+        )
+    began_with = run.environment.get("processes", 1)
+    if began_with != request.replicas.size:
+        raise TrainingError(
+            f"Run {run.folder.name} was begun by {began_with} process(es), which decides how a batch is dealt out: "
+            f"found {request.replicas.size}. Continue it with as many, or choose another folder with --out."
+        )
     torch.set_num_threads(run.environment["threads"])
     return run
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,13 @@ import numpy as np
 
 from medgan.commands.console import Console
 from medgan.commands.image_input import found_image
+from medgan.commands.translate_files import (
+    OutputPaths,
+    require_outputs,
+    result_grid,
+    sidecar_of,
+    write_translation,
+)
 from medgan.errors import BundleError, FormatError, SettingsError
 from medgan.volume import Quantity, Volume
 
@@ -19,8 +26,8 @@ if TYPE_CHECKING:
     from medgan.geometry import Grid
     from medgan.inference.bundle import ModelBundle
     from medgan.inference.bundle_facts import TranslationFacts
-    from medgan.inference.domain_check import DomainCheck
     from medgan.inference.translator import Translation
+    from medgan.inference.uncertainty import Uncertainty
 
 DEFAULT_MODEL = "mr-to-ct"
 """Model that is used when none is named; it ships once one trained on real scans is good enough."""
@@ -30,36 +37,31 @@ CT_LIKE_VALUE = -150.0
 
 
 @dataclass(frozen=True)
-class OutputPaths:
-    """The three files of a translation."""
+class TrustOptions:
+    """What is computed beside a translation: nothing, or maps of uncertainty, with the help of further models."""
 
-    volume: Path
-    sidecar: Path
-    picture: Path
+    uncertainty: bool = False
+    members: tuple[str, ...] = ()
 
-    @classmethod
-    def beside(cls, image: Path, *, out: Path | None, suffix: str, stem: str | None = None) -> OutputPaths:
-        """Return the paths for an image: ``out`` with a suffix is the volume, without one a folder.
+    def __post_init__(self) -> None:
+        if self.members and not self.uncertainty:
+            raise SettingsError("--member names a model that judges another by --uncertainty: pass both.")
 
-        ``stem`` names the outputs where the path of the image must not: a folder of DICOM may be named after a patient.
+    def bundles_beside(self, bundle: ModelBundle[TranslationFacts]) -> tuple[ModelBundle[TranslationFacts], ...]:
+        """Return the members' bundles; none is loaded that cannot judge this one.
 
         Raises
         ------
-        OutputError
-            If ``out`` has a suffix that no image format has.
+        BundleError, InferenceError
         """
-        from medgan.formats import is_supported, stem_of
+        if not self.members:
+            return ()
+        from medgan.inference.uncertainty import require_member
 
-        if out is not None and (is_supported(out) or (out.suffix and not out.is_dir())):
-            stem = stem_of(out)
-            return cls(out, out.with_name(f"{stem}.json"), out.with_name(f"{stem}.png"))
-        folder = out or Path()
-        stem = f"{stem or stem_of(image)}_s{suffix}"
-        return cls(folder / f"{stem}.nii.gz", folder / f"{stem}.json", folder / f"{stem}.png")
-
-    def as_dict(self) -> dict[str, str]:
-        """Return the paths as given, as text."""
-        return {"volume": str(self.volume), "sidecar": str(self.sidecar), "picture": str(self.picture)}
+        bundles = tuple(chosen_bundle(member) for member in self.members)
+        for member in bundles:
+            require_member(bundle, member)
+        return bundles
 
 
 def translate(
@@ -72,6 +74,8 @@ def translate(
     allow_gap: bool = False,
     orthogonal: bool = False,
     assume_axes: bool = False,
+    uncertainty: bool = False,
+    members: Sequence[str] = (),
     device: str = "auto",
     precision: str = "auto",
     overwrite: bool = False,
@@ -96,6 +100,10 @@ def translate(
     orthogonal : bool
         Give the result of a sheared image (tilted gantry) on axes at right angles instead of the image's own.
     assume_axes, overwrite : bool
+    uncertainty : bool
+        Write maps of what flips and members change, and of what does not come back, as well.
+    members : sequence of str
+        Names or folders of further models for it.
     device, precision : str
     console : Console
 
@@ -109,43 +117,57 @@ def translate(
     MedganError
         If the model, the file or an output is refused; nothing is written then.
     """
+    trust = TrustOptions(uncertainty, tuple(members))
     bundle = chosen_bundle(model)
     facts = bundle.facts
+    judges = trust.bundles_beside(bundle)
     _require_modality(modality, facts)
     item = found_image(image, series=series, allow_gap=allow_gap, console=console)
     paths = OutputPaths.beside(image, out=out, suffix=facts.target.domain, stem=item.name)
-    _require_outputs(paths, overwrite=overwrite)
+    require_outputs(paths, maps=trust.uncertainty, overwrite=overwrite)
 
     file = item.read(quantity=Quantity.named(facts.source.quantity), allow_gap=allow_gap, assume_axes=assume_axes)
-    grid = _result_grid(file.volume.grid, paths.volume, orthogonal=orthogonal)
+    grid = result_grid(file.volume.grid, paths.volume, orthogonal=orthogonal)
     notices = [*file.notices, *_declared(item.label, file, facts, modality)]
     for notice in notices:
         console.notice(f"{item.label}: {notice}")
 
-    translation, run_facts = _translated(file.volume, bundle, device, precision, console, grid=grid)
-    for notice in translation.notices:
-        console.notice(f"{item.label}: {notice}")
-    if (warning := domain_warning(item.label, translation.domain_check, facts)) is not None:
-        console.notice(warning)
-    sidecar = _sidecar(file, bundle, translation, [*notices, *translation.notices], run_facts)
-    _write(paths, translation, file.volume, sidecar, overwrite=overwrite)
-    return {**sidecar, "outputs": paths.as_dict()}
-
-
-def domain_warning(name: str, check: DomainCheck, facts: TranslationFacts) -> str | None:
-    """Return a sentence for people where an image is not, or cannot be shown to be, what the model was trained on."""
-    reasons = "; ".join(check.reasons)
-    if check.status == "inside":
-        return None
-    if check.status == "unknown":
-        return f"Warning: whether {name} is what {facts.name} was trained on cannot be told: {reasons}."
-    return (
-        f"Warning: {name} is outside the domain that {facts.name} was trained on ({facts.trained_anatomy}): {reasons}. "
-        "Do not trust the result without checking it."
+    translation, maps, run_facts = _translated(
+        file.volume,
+        bundle,
+        grid=grid,
+        members=judges if trust.uncertainty else None,
+        device=device,
+        precision=precision,
+        console=console,
     )
+    computed = [*translation.notices, *(maps.notices if maps is not None else ())]
+    for notice in computed:
+        console.notice(f"{item.label}: {notice}")
+    # In the sidecar a case is not named: what names it is the file's name.
+    check, about = translation.domain_check, {"model": facts.name, "trained_anatomy": facts.trained_anatomy}
+    if (warning := _domain_warning(item.label, check, about)) is not None:
+        console.notice(warning)
+    sidecar = sidecar_of(
+        file,
+        bundle,
+        translation,
+        warning=_domain_warning("this image", check, about),
+        uncertainty=maps,
+        notices=[*notices, *computed],
+        run_facts=run_facts,
+    )
+    write_translation(paths, translation, file.volume, sidecar, uncertainty=maps, overwrite=overwrite)
+    return {**sidecar, "outputs": {name: str(path) for name, path in paths.written(maps).items()}}
 
 
-def chosen_bundle(model: str | None) -> ModelBundle:
+def _domain_warning(name: str, check: Any, about: dict[str, str]) -> str | None:
+    from medgan.inference.domain_check import domain_warning
+
+    return domain_warning(name, check, **about)
+
+
+def chosen_bundle(model: str | None) -> ModelBundle[TranslationFacts]:
     """Return the named model, or the default one.
 
     Raises
@@ -162,36 +184,6 @@ def chosen_bundle(model: str | None) -> ModelBundle:
             "(trained on phantoms: for trying things out, not for scans); or give the folder of a bundle of your own."
         )
     return find_bundle(model or DEFAULT_MODEL, task="translation")
-
-
-def _require_outputs(paths: OutputPaths, *, overwrite: bool) -> None:
-    from medgan.errors import OutputError
-    from medgan.formats import require_absent
-    from medgan.formats.files import is_writable
-
-    if not is_writable(paths.volume):
-        raise OutputError(
-            f"{paths.volume.name} cannot be written: an image needs the suffix .nii, .nii.gz, .mha or .nrrd. "
-            "A path without a suffix is taken as a folder."
-        )
-    require_absent([paths.volume, paths.sidecar, paths.picture], overwrite=overwrite)
-
-
-def _result_grid(grid: Grid, out: Path, *, orthogonal: bool) -> Grid:
-    """Return the grid of the result: the image's own, or one at right angles; refuse a format that cannot hold it.
-
-    Raises
-    ------
-    OutputError
-        Before anything is computed.
-    """
-    from medgan.formats.encoding import require_patient_grid
-    from medgan.formats.files import kind_of
-    from medgan.preprocessing.respace import orthogonal as at_right_angles
-
-    wanted = at_right_angles(grid) if orthogonal else grid
-    require_patient_grid(wanted, out.name, may_shear=kind_of(out) == "nifti")
-    return wanted
 
 
 def _require_modality(modality: str | None, facts: TranslationFacts) -> None:
@@ -233,12 +225,22 @@ def _declared(name: str, file: ImageFile, facts: TranslationFacts, modality: str
 
 
 def _translated(
-    volume: Volume, bundle: ModelBundle, device: str, precision: str, console: Console, *, grid: Grid
-) -> tuple[Translation, dict[str, Any]]:
+    volume: Volume,
+    bundle: ModelBundle[TranslationFacts],
+    *,
+    grid: Grid,
+    members: Sequence[ModelBundle[TranslationFacts]] | None,
+    device: str,
+    precision: str,
+    console: Console,
+) -> tuple[Translation, Uncertainty | None, dict[str, Any]]:
+    import time
+
     import torch
 
     from medgan.commands.devices import resolve_device
     from medgan.inference.translator import Translator
+    from medgan.inference.uncertainty import uncertainty_of
     from medgan.training.precision import resolve_precision
 
     chosen = resolve_device(device)
@@ -246,68 +248,12 @@ def _translated(
     translator = Translator(bundle, device=chosen, precision=record.precision)
     with console.progress("translating") as advance:
         translation = translator.translation_of(volume, grid=grid, progress=advance)
-    return translation, {"device": chosen, "threads": torch.get_num_threads(), "precision": record.as_dict()}
-
-
-def _sidecar(
-    file: ImageFile, bundle: ModelBundle, translation: Translation, notices: list[str], run_facts: dict[str, Any]
-) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    from medgan import __version__
-
-    facts, result = bundle.facts, translation.volume
-    return {
-        "synthetic": True,
-        "medgan": __version__,
-        "model": {
-            "name": facts.name,
-            "trained_anatomy": facts.trained_anatomy,
-            "weights_sha256": facts.weights_sha256,
-            "license": facts.license,
-            "intended_use": facts.intended_use,
-        },
-        "source": {"modality": facts.source.modality, "sha256": list(file.volume.provenance.sources)},
-        "result": {
-            "modality": facts.target.modality,
-            "quantity": result.quantity.label,
-            "unit": result.quantity.unit,
-            "minimum": round(float(result.array.min()), 1),
-            "maximum": round(float(result.array.max()), 1),
-        },
-        "grid": {
-            "shape": list(result.shape),
-            "spacing_mm": [round(s, 6) for s in result.grid.spacing],
-            "affine_ras": result.grid.affine.tolist(),
-        },
-        "intensity_range": {
-            "unit": result.quantity.unit,
-            "lowest": facts.target_knots[0][0],
-            "highest": facts.target_knots[-1][0],
-        },
-        "domain_check": asdict(translation.domain_check),
-        "notices": notices,
-        "patches": {"all": translation.patches, "skipped_outside_body": translation.patches_skipped},
-        "seconds": translation.seconds,
-        **run_facts,
-        "provenance": result.provenance.as_dict(),
-        "provenance_digest": result.provenance.digest,
-    }
-
-
-def _write(
-    paths: OutputPaths, translation: Translation, source: Volume, sidecar: dict[str, Any], *, overwrite: bool
-) -> None:
-    """Write the three files, the volume last: where it is, the others are."""
-    from medgan.commands.pictures import translation_picture
-    from medgan.formats import write_bytes, write_volume
-
-    paths.volume.parent.mkdir(parents=True, exist_ok=True)
-    body = translation.prepared.label("body")
-    title = (
-        f"{sidecar['source']['modality']} to synthetic {sidecar['result']['modality']} by {sidecar['model']['name']}"
-    )
-    picture = translation_picture(source=source, result=translation.volume, body=body, title=title)
-    write_bytes(paths.picture, picture, overwrite=overwrite)
-    write_bytes(paths.sidecar, (json.dumps(sidecar, indent=1) + "\n").encode(), overwrite=overwrite)
-    write_volume(translation.volume, paths.volume, overwrite=overwrite)
+    maps = None
+    if members is not None:
+        begun = time.perf_counter()
+        judges = [Translator(member, device=chosen, precision=record.precision) for member in members]
+        with console.progress("judging") as advance:
+            maps = uncertainty_of(translation, translator=translator, members=judges, progress=advance)
+        translation.seconds["uncertainty"] = round(time.perf_counter() - begun, 3)
+    run_facts = {"device": chosen, "threads": torch.get_num_threads(), "precision": record.as_dict()}
+    return translation, maps, run_facts

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from medgan.errors import BundleError
-from medgan.inference.bundle_facts import FACTS, CommonFacts, TranslationFacts
+from medgan.inference.bundle_facts import CommonFacts, NetworkFacts, TranslationFacts
+from medgan.inference.facts_table import FACTS
 from medgan.preprocessing.intensity import IntensityMap
 from medgan.preprocessing.recipe import Recipe
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import torch
 
 FACTS_FILE, WEIGHTS_FILE, CARD_FILE = "bundle.json", "weights.safetensors", "MODEL_CARD.md"
+RETURN_WEIGHTS_FILE = "return_weights.safetensors"
+"""Of the generator from target to source, in a translation model that has one."""
 FORMAT = 1
 
 
@@ -36,7 +39,7 @@ class ModelBundle(Generic[FactsT]):
     Attributes
     ----------
     facts : CommonFacts
-        Of the class that the task has in :data:`~medgan.inference.bundle_facts.FACTS`.
+        Of the class that the task has in :data:`~medgan.inference.facts_table.FACTS`.
     folder : Path
     """
 
@@ -71,17 +74,20 @@ class ModelBundle(Generic[FactsT]):
             facts.require_usable()
         except ValidationError as error:
             raise BundleError(f"{FACTS_FILE} of {folder.name} is not valid: {_faults(error)}.") from None
-        found = hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
-        if found != facts.weights_sha256:
-            raise BundleError(
-                f"{WEIGHTS_FILE} of {folder.name} must have SHA-256 {facts.weights_sha256[:12]}…: found {found[:12]}…. "
-                "The file is damaged or belongs to another bundle."
-            )
+        _require_digest(folder / WEIGHTS_FILE, facts.weights_sha256)
+        if isinstance(facts, TranslationFacts) and facts.return_weights_sha256 is not None:
+            _require_digest(folder / RETURN_WEIGHTS_FILE, facts.return_weights_sha256)
         return cls(facts, folder)
 
     @classmethod
     def write(
-        cls, folder: Path, *, facts: Mapping[str, Any], weights: Mapping[str, torch.Tensor], card: str
+        cls,
+        folder: Path,
+        *,
+        facts: Mapping[str, Any],
+        weights: Mapping[str, torch.Tensor],
+        card: str,
+        return_weights: Mapping[str, torch.Tensor] | None = None,
     ) -> ModelBundle[Any]:
         """Write a new bundle under a temporary name, check it, and rename it.
 
@@ -90,19 +96,19 @@ class ModelBundle(Generic[FactsT]):
         folder : Path
             Must not exist.
         facts : mapping
-            All of the task's facts but ``format``, ``weights_sha256`` and ``medgan_version``.
+            All of the task's facts but ``format``, the digests of weights and ``medgan_version``.
         weights : mapping of str to tensor
             State of the network.
         card : str
             Text of the model card.
+        return_weights : mapping of str to tensor, optional
+            State of the ``return_network`` of a translation model.
 
         Raises
         ------
         BundleError
             If the folder exists or the facts are not valid.
         """
-        from safetensors.torch import save
-
         from medgan import __version__
 
         if folder.exists():
@@ -110,14 +116,14 @@ class ModelBundle(Generic[FactsT]):
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            data = save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
-            (temporary / WEIGHTS_FILE).write_bytes(data)
             full = {
                 "format": FORMAT,
                 **facts,
-                "weights_sha256": hashlib.sha256(data).hexdigest(),
+                "weights_sha256": _saved(weights, temporary / WEIGHTS_FILE),
                 "medgan_version": __version__,
             }
+            if return_weights is not None:
+                full["return_weights_sha256"] = _saved(return_weights, temporary / RETURN_WEIGHTS_FILE)
             try:
                 checked: Any = _facts_class(full, folder.name).model_validate(full)
                 text = checked.model_dump_json(indent=1)
@@ -125,7 +131,10 @@ class ModelBundle(Generic[FactsT]):
                 raise BundleError(f"The facts of bundle {folder.name} are not valid: {_faults(error)}.") from None
             (temporary / FACTS_FILE).write_text(text + "\n", encoding="utf-8")
             (temporary / CARD_FILE).write_text(card, encoding="utf-8")
-            cls.load(temporary).network()
+            written = cls.load(temporary)
+            written.network()
+            if return_weights is not None:
+                written.return_network()
             temporary.chmod(0o755)
             temporary.rename(folder)
         finally:
@@ -160,12 +169,20 @@ class ModelBundle(Generic[FactsT]):
         BundleError
             If the network is unknown, its settings do not fit, or a weight is missing, unknown, or of another shape.
         """
+        return self._built(self.facts.network, WEIGHTS_FILE)
+
+    def return_network(self) -> torch.nn.Module | None:
+        """Build the generator from target to source as :meth:`network`, None where the bundle has none."""
+        wanted = self._of_translation().return_network
+        return None if wanted is None else self._built(wanted, RETURN_WEIGHTS_FILE)
+
+    def _built(self, wanted_network: NetworkFacts, weights_file: str) -> torch.nn.Module:
         from safetensors import SafetensorError
         from safetensors.torch import load
 
         from medgan.networks.table import NETWORKS
 
-        name, settings = self.facts.network.name, self.facts.network.settings
+        name, settings = wanted_network.name, wanted_network.settings
         if name not in NETWORKS:
             raise BundleError(
                 f"A bundle's network must be one of {', '.join(NETWORKS)}: {self.facts.name} asks for {name!r}."
@@ -175,9 +192,9 @@ class ModelBundle(Generic[FactsT]):
         except (TypeError, ValueError, RuntimeError) as error:
             raise BundleError(f"The network {name} of bundle {self.facts.name} cannot be built: {error}.") from None
         try:
-            weights = load((self.folder / WEIGHTS_FILE).read_bytes())
+            weights = load((self.folder / weights_file).read_bytes())
         except SafetensorError as error:
-            raise BundleError(f"{WEIGHTS_FILE} of bundle {self.facts.name} is no safetensors file: {error}.") from None
+            raise BundleError(f"{weights_file} of bundle {self.facts.name} is no safetensors file: {error}.") from None
         wanted = network.state_dict()
         faults = [f"{key} is missing" for key in wanted if key not in weights]
         faults += [f"{key} is unknown" for key in weights if key not in wanted]
@@ -188,10 +205,31 @@ class ModelBundle(Generic[FactsT]):
         ]
         if faults:
             raise BundleError(
-                f"The weights of bundle {self.facts.name} do not fit its network: {'; '.join(faults[:5])}."
+                f"{'The weights' if weights_file == WEIGHTS_FILE else weights_file} of bundle {self.facts.name} "
+                f"do not fit its network: {'; '.join(faults[:5])}."
             )
         network.load_state_dict({key: tensor.float() for key, tensor in weights.items()})
         return network.eval().requires_grad_(False)
+
+
+def _require_digest(file: Path, wanted: str) -> None:
+    if not file.is_file():
+        raise BundleError(f"The facts of bundle {file.parent.name} name a {file.name}: there is none.")
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    if found != wanted:
+        raise BundleError(
+            f"{file.name} of {file.parent.name} must have SHA-256 {wanted[:12]}…: found {found[:12]}…. "
+            "The file is damaged or belongs to another bundle."
+        )
+
+
+def _saved(weights: Mapping[str, torch.Tensor], file: Path) -> str:
+    """Write weights to a new file and return its SHA-256."""
+    from safetensors.torch import save
+
+    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
+    file.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def embedded_folder() -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from medgan.inference.domain_check import TrainedDomain
 from medgan.preprocessing.intensity import IntensityMap, Knots
@@ -89,7 +89,11 @@ class CommonFacts(_Facts):
 
 
 class TranslationFacts(CommonFacts):
-    """Facts of a model that translates volumes: both domains, preparation, intensity map, patches, trained domain."""
+    """Facts of a model that translates volumes: both domains, preparation, intensity map, patches, trained domain.
+
+    ``flip_axes`` are the axes of the prepared image along which it was reversed in training: the model should not care.
+    A bundle may hold the generator from target to source as well, in a second weights file.
+    """
 
     task: Literal["translation"]
     source: DomainFacts
@@ -98,6 +102,15 @@ class TranslationFacts(CommonFacts):
     target_knots: Knots
     patch: PatchFacts
     trained_domain: TrainedDomain
+    flip_axes: tuple[Literal[0, 1, 2], ...] = (0,)
+    return_network: NetworkFacts | None = None
+    return_weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def _whole_return(self) -> TranslationFacts:
+        if (self.return_network is None) != (self.return_weights_sha256 is None):
+            raise ValueError("return_network and return_weights_sha256 belong together: one of them is missing")
+        return self
 
     def require_usable(self) -> None:
         """Build recipe and intensity map once."""
@@ -118,7 +131,3 @@ class TranslationFacts(CommonFacts):
     def output_shape(self) -> tuple[int, ...]:
         """That of the patch."""
         return (1, 1, *self.patch.shape)
-
-
-FACTS: dict[str, type[CommonFacts]] = {"translation": TranslationFacts}
-"""Where the task in a ``bundle.json`` becomes the class that checks it."""

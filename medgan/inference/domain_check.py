@@ -91,6 +91,13 @@ class TrainedDomain:
     Free choices, to be read as a smoke alarm and not as a test of significance: each feature must lie in the range of
     the training cases widened by a share of it, and the body's intensity distribution must be no further from its
     nearest training case than 1.5 times the largest such distance among the training cases themselves.
+
+    Measured on T1 scans of 20 limbs and 44 foreign volumes (heads, abdomen, prostate, CT given as MR): with each limb
+    left out once, none of 20 limbs and all foreign volumes are outside. A model that knows fewer cases alarms more
+    often: of limbs it did not see, 6 % with 10 training cases and 16 % with 7 (300 random draws). One kind of foreign
+    scan goes unseen with 10 cases in most draws: a T2 prostate, whose numbers are those of a large thigh. Without the
+    two spacings 93 % of the foreign volumes are seen with 10 cases instead of 98 %; with 2 instead of 1.5 times the
+    distance 4 % of limbs alarm instead of 6 %, and as many foreign volumes are seen.
     """
 
     cases: tuple[Fingerprint, ...]
@@ -126,6 +133,34 @@ class TrainedDomain:
             min(case.distance_from(other) for j, other in enumerate(self.cases) if j != i)
             for i, case in enumerate(self.cases)
         )
+
+
+def leave_one_out(cases: Sequence[Fingerprint]) -> tuple[DomainCheck, ...]:
+    """Check each training case against all others: how often the alarm goes off where it should not."""
+    return tuple(
+        TrainedDomain(cases=tuple(other for j, other in enumerate(cases) if j != i)).check(case)
+        for i, case in enumerate(cases)
+    )
+
+
+def domain_warning(name: str, check: DomainCheck, *, model: str, trained_anatomy: str) -> str | None:
+    """Return one sentence for people where an image is not, or cannot be shown to be, what a model was trained on.
+
+    Examples
+    --------
+    >>> inside = DomainCheck(status="inside", reasons=(), features={})
+    >>> domain_warning("scan.nii.gz", inside, model="mr-to-ct", trained_anatomy="limb") is None
+    True
+    """
+    if check.status == "inside":
+        return None
+    reasons = "; ".join(check.reasons)
+    if check.status == "unknown":
+        return f"Warning: whether {name} is what {model} was trained on cannot be told: {reasons}."
+    return (
+        f"Warning: {name} is outside the domain that {model} was trained on ({trained_anatomy}), so do not trust the "
+        f"result without checking it: {reasons}."
+    )
 
 
 def fingerprint_of(*, source: Volume | Sequence[float], prepared: Case) -> Fingerprint:

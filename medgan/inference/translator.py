@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from medgan.cohort import Case
@@ -14,9 +16,9 @@ from medgan.errors import InferenceError
 from medgan.geometry import Grid
 from medgan.inference.bundle import ModelBundle
 from medgan.inference.domain_check import DomainCheck, fingerprint_of
-from medgan.inference.patchwise import Progress, run_patchwise
+from medgan.inference.patchwise import PatchwiseResult, Progress, run_patchwise
 from medgan.networks.form import preferred_form
-from medgan.volume import Quantity, Volume, VolumeSource
+from medgan.volume import LabelMap, Quantity, Volume, VolumeSource
 from medgan.volume.resample import resample
 
 
@@ -30,6 +32,8 @@ class Translation:
         On the source's grid unless another was asked for, in the target's quantity.
     prepared : Case
         The source as the network saw it, on the working grid.
+    normalized : (I, J, K) float32
+        What the network gave, in [-1, 1], on the working grid.
     domain_check : DomainCheck
     notices : tuple of str
         Sentences for people.
@@ -41,6 +45,7 @@ class Translation:
 
     volume: Volume
     prepared: Case
+    normalized: npt.NDArray[np.float32]
     domain_check: DomainCheck
     notices: tuple[str, ...]
     seconds: dict[str, float]
@@ -74,9 +79,12 @@ class Translator:
         self.bundle = bundle
         self._device = torch.device(device)
         self._precision = precision
-        network: Any = bundle.network()
-        network.set_form(preferred_form(self._device, precision))
-        self._network = network.to(self._device)
+        self._network = self._placed(bundle.network())
+
+    def _placed(self, network: Any) -> torch.nn.Module:
+        network.set_form(preferred_form(self._device, self._precision))
+        placed: torch.nn.Module = network.to(self._device)
+        return placed
 
     def translate(self, source: VolumeSource) -> Volume:
         """Return the translation of an image, on its own grid."""
@@ -119,15 +127,7 @@ class Translator:
         prepared = self.bundle.recipe(Case(case_id, case_id, {facts.source.domain: acquired}))
         check = facts.trained_domain.check(fingerprint_of(source=acquired, prepared=prepared))
         marks.append(time.perf_counter())
-        result = run_patchwise(
-            self._network,
-            prepared,
-            patch=facts.patch.shape,
-            overlap=facts.patch.overlap,
-            device=self._device,
-            precision=self._precision,
-            progress=progress,
-        )
+        result = self._run(self._network, prepared, progress)
         marks.append(time.perf_counter())
         provenance = prepared.image.provenance.synthesized("translate", model=facts.name, weights=facts.weights_sha256)
         values = self.bundle.target_map.inverse(result.normalized)
@@ -135,4 +135,53 @@ class Translator:
         volume = resample(working, grid or source.grid)
         marks.append(time.perf_counter())
         seconds = dict(zip(("prepare", "network", "restore"), (round(b - a, 3) for a, b in pairwise(marks))))
-        return Translation(volume, prepared, check, prepared.notices, seconds, result.patches, result.skipped)
+        return Translation(
+            volume, prepared, result.normalized, check, prepared.notices, seconds, result.patches, result.skipped
+        )
+
+    def normalized(
+        self, prepared: Case, *, flipped: tuple[int, ...] = (), progress: Progress | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Return what the network makes of a prepared image, in [-1, 1], outside the body -1.
+
+        Parameters
+        ----------
+        prepared : Case
+            By the bundle's recipe.
+        flipped : tuple of int
+            Array axes along which the network sees the image reversed; the result is turned back.
+        progress : callable, optional
+        """
+        result = self._run(self._network, reversed_along(prepared, flipped), progress).normalized
+        return np.ascontiguousarray(np.flip(result, flipped)) if flipped else result
+
+    def returned(self, translated: Case, *, progress: Progress | None = None) -> npt.NDArray[np.float32] | None:
+        """Return the way back of a normalized translation to the source domain, None where the bundle has no way back.
+
+        The network is built when it is asked for.
+        """
+        network = self.bundle.return_network()
+        return None if network is None else self._run(self._placed(network), translated, progress).normalized
+
+    def _run(self, network: torch.nn.Module, prepared: Case, progress: Progress | None) -> PatchwiseResult:
+        patch = self.bundle.facts.patch
+        return run_patchwise(
+            network,
+            prepared,
+            patch=patch.shape,
+            overlap=patch.overlap,
+            device=self._device,
+            precision=self._precision,
+            progress=progress,
+        )
+
+
+def reversed_along(prepared: Case, axes: tuple[int, ...]) -> Case:
+    """Return a prepared case whose arrays are reversed; the grid stays, because only the network's view is meant."""
+    if not axes:
+        return prepared
+    ((name, image),) = prepared.images.items()
+    body = prepared.label("body")
+    array = np.ascontiguousarray(np.flip(image.array, axes))
+    turned = Case(prepared.case_id, prepared.subject_id, {name: Volume(array, image.grid, image.quantity)})
+    return turned.with_label("body", LabelMap(np.ascontiguousarray(np.flip(body.array, axes)), body.grid))

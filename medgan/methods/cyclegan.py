@@ -39,6 +39,7 @@ from medgan.networks.form import checked_form
 from medgan.networks.initialization import initialize
 from medgan.networks.patch_discriminator import PatchDiscriminator
 from medgan.networks.residual_generator import ResidualGenerator
+from medgan.networks.spectral import normalize_spectrally
 from medgan.seeding import torch_generator
 from medgan.training.exponential_average import ExponentialAverage
 from medgan.training.image_pool import ImagePool
@@ -162,6 +163,8 @@ def build(
             form=checked_form(form),
         )
         initialize(network, torch_generator(seed, name))
+        if settings.discriminator.spectral:
+            normalize_spectrally(network)
         return network.to(device)
 
     generators = {name: generator(name) for name in ("source_to_target", "target_to_source")}
@@ -176,8 +179,8 @@ def build(
         target_to_source=generators["target_to_source"],
         target_discriminator=discriminators["target_discriminator"],
         source_discriminator=discriminators["source_discriminator"],
-        generator_optimizer=_adam(generators.values(), settings.generator_rate, settings.betas),
-        discriminator_optimizer=_adam(discriminators.values(), settings.discriminator_rate, settings.betas),
+        generator_optimizer=adam(generators.values(), settings.generator_rate, settings.betas),
+        discriminator_optimizer=adam(discriminators.values(), settings.discriminator_rate, settings.betas),
         target_pool=ImagePool(settings.pool),
         source_pool=ImagePool(settings.pool),
         averages=averages,
@@ -220,20 +223,20 @@ def step(
     multiplier = rate_multiplier(state.step, steps=settings.steps, constant_fraction=settings.constant_fraction)
     settling = settings.warm_start.rate_share_at(state.step)
     warm_rate = settings.warm_start.rate_at(state.step, then=settings.generator_rate)
-    _set_rate(state.generator_optimizer, warm_rate or settings.generator_rate * multiplier * settling)
-    _set_rate(state.discriminator_optimizer, settings.discriminator_rate * multiplier)
+    set_rate(state.generator_optimizer, warm_rate or settings.generator_rate * multiplier * settling)
+    set_rate(state.discriminator_optimizer, settings.discriminator_rate * multiplier)
 
     if state.step < settings.warm_start.steps:
         with autocast(precision, device):
             terms = warm_start_terms(state.source_to_target, state.target_to_source, batch, settings)
-        _descend(state.generator_optimizer, terms.total)
+        descend(state.generator_optimizer, terms.total)
         losses = CycleGANLosses(generators=_floats(terms))
     else:
         if state.step == settings.warm_start.steps:
             state.generator_optimizer.state.clear()
         discriminators = (state.target_discriminator, state.source_discriminator)
         # The generators' loss passes through the discriminators but must not reach their weights.
-        _require_gradients(discriminators, False)
+        require_gradients(discriminators, False)
         with autocast(precision, device):
             cycles = translate_cycles(
                 state.source_to_target,
@@ -246,15 +249,15 @@ def step(
             terms = generator_terms(state.networks, batch, cycles, settings, step=state.step)
             if further is not None:
                 terms = replace(terms, **further(cycles))
-        _descend(state.generator_optimizer, terms.total)
+        descend(state.generator_optimizer, terms.total)
 
-        _require_gradients(discriminators, True)
+        require_gradients(discriminators, True)
         synthetic_target = state.target_pool.query(cycles.synthetic_target, generator)
         synthetic_source = state.source_pool.query(cycles.synthetic_source, generator)
         with autocast(precision, device):
             of_target = discriminator_loss(state.target_discriminator, real=batch.target, synthetic=synthetic_target)
             of_source = discriminator_loss(state.source_discriminator, real=batch.source, synthetic=synthetic_source)
-        _descend(state.discriminator_optimizer, of_target + of_source)
+        descend(state.discriminator_optimizer, of_target + of_source)
         losses = CycleGANLosses(
             generators=_floats(terms),
             discriminator_target=float(of_target.detach()),
@@ -282,23 +285,27 @@ def _floats(terms: GeneratorTerms) -> dict[str, float]:
     return {name: float(term.detach()) for name, term in terms.items()}
 
 
-def _adam(networks: Iterable[nn.Module], rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
+def adam(networks: Iterable[nn.Module], rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
+    """Return Adam over the weights of some networks."""
     parameters = [parameter for network in networks for parameter in network.parameters()]
     return torch.optim.Adam(parameters, lr=rate, betas=(betas[0], betas[1]))
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of all of an optimizer's weights."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
-def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """Take one step down a loss."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
 
 
-def _require_gradients(networks: Iterable[nn.Module], wanted: bool) -> None:
+def require_gradients(networks: Iterable[nn.Module], wanted: bool) -> None:
+    """Say whether losses reach the weights of some networks."""
     for network in networks:
         network.requires_grad_(wanted)
 

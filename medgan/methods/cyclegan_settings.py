@@ -23,12 +23,16 @@ class GeneratorSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DiscriminatorSettings:
-    """Both discriminators; see :class:`medgan.networks.patch_discriminator.PatchDiscriminator`."""
+    """Both discriminators; see :class:`medgan.networks.patch_discriminator.PatchDiscriminator`.
+
+    ``spectral`` adds spectral normalization (:mod:`medgan.networks.spectral`) to whatever normalization they have.
+    """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     width: int = 64
     layers: int = 3
     normalization: Literal["instance", "none"] = "instance"
+    spectral: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -183,8 +183,8 @@ def generator_terms(
     weights = settings.weights
     terms: dict[str, Tensor] = {}
     if real := weights.adversarial * settings.warm_start.adversarial_share_at(step):
-        terms["adversarial_target"] = real * _to_one(networks.target_discriminator(cycles.synthetic_target))
-        terms["adversarial_source"] = real * _to_one(networks.source_discriminator(cycles.synthetic_source))
+        terms["adversarial_target"] = real * to_one(networks.target_discriminator(cycles.synthetic_target))
+        terms["adversarial_source"] = real * to_one(networks.source_discriminator(cycles.synthetic_source))
     if weights.cycle:
         for name, reconstructed, original in (
             ("cycle_source", cycles.reconstructed_source, batch.source),
@@ -243,7 +243,7 @@ def _expected(batch: CycleGANBatch, knots: Knots) -> Tensor:
 
 def discriminator_loss(discriminator: nn.Module, *, real: Tensor, synthetic: Tensor) -> Tensor:
     """Return ``0.5 [mean((D(real) - 1)^2) + mean(D(synthetic)^2)]``."""
-    return 0.5 * (_to_one(discriminator(real)) + discriminator(synthetic).square().mean())
+    return 0.5 * (to_one(discriminator(real)) + discriminator(synthetic).square().mean())
 
 
 def cycle_distance(reconstructed: Tensor, original: Tensor, *, kind: str) -> Tensor:
@@ -260,7 +260,8 @@ def quantized(image: Tensor) -> Tensor:
     return image + (rounded - image.detach())
 
 
-def _to_one(logits: Tensor) -> Tensor:
+def to_one(logits: Tensor) -> Tensor:
+    """Return the mean squared distance of logits from 1, which stands for real."""
     return (logits - 1.0).square().mean()
 
 

@@ -69,6 +69,9 @@ class ResidualGenerator(nn.Module):
     skips : bool
         Whether what the encoder found at full and half resolution is added to the decoder there, so that detail need
         not pass through quarter resolution.
+    residual : bool
+        Whether the result is the image plus twice the tanh, held in [-1, 1], so that what is not to be changed need not
+        be rebuilt; a free choice for counterfactuals, where most of an image stays.
     form : str
         ``"plain"`` or ``"fast"``: the same function of the same weights, see :meth:`set_form`.
 
@@ -83,7 +86,8 @@ class ResidualGenerator(nn.Module):
     stride 2, residual blocks, two transposed convolutions (kernel 3, stride 2), 7-voxel convolution, tanh; instance
     normalization without affine parameters; ReLU. Deviations: three-dimensional where asked; the convolutions inside
     (kernel 3) pad with zeros instead of reflection; no dropout; any image size, by replicating the last voxels up to a
-    multiple of 4 and cropping the result; optional absence of normalization, body mask, fixed outside value and skips.
+    multiple of 4 and cropping the result; optional absence of normalization, body mask, fixed outside value, skips and
+    residual result.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class ResidualGenerator(nn.Module):
         body_mask: bool = False,
         outside: float = -1.0,
         skips: bool = False,
+        residual: bool = False,
         form: Form = "plain",
     ) -> None:
         super().__init__()
@@ -107,6 +112,7 @@ class ResidualGenerator(nn.Module):
         self.normalization: str = normalization
         self.body_mask = body_mask
         self.skips = skips
+        self.residual = residual
         self.outside = outside
         conv, transposed = _CONVOLUTION[spatial_dims], _TRANSPOSED[spatial_dims]
         widths = [width * 2**level for level in range(_HALVINGS + 1)]
@@ -136,7 +142,8 @@ class ResidualGenerator(nn.Module):
         Notes
         -----
         sqrt(2) before a ReLU (He); 0.1 for what closes a residual block, so that the blocks start near the identity and
-        depth does not multiply the variance; 0.5 before tanh, so that it starts in its linear range. Free choices.
+        depth does not multiply the variance; 0.5 before tanh, so that it starts in its linear range, and 0.05 where
+        the tanh is added to the image, so that a training starts near the identity. Free choices.
         """
         he = 2.0**0.5
         yield self.stem, he
@@ -147,7 +154,7 @@ class ResidualGenerator(nn.Module):
             yield block.second, 0.1  # type: ignore[misc]
         for up in self.ups:
             yield up, he  # type: ignore[misc]
-        yield self.head, 0.5
+        yield self.head, 0.05 if self.residual else 0.5
 
     def forward(self, image: Tensor, body: Tensor | None = None) -> Tensor:
         """Translate a batch.
@@ -179,6 +186,8 @@ class ResidualGenerator(nn.Module):
         translated = torch.tanh(self._fast(stacked) if self.form == "fast" else self._plain(stacked))
         for axis, length in enumerate(size):
             translated = translated.narrow(2 + axis, 0, length)
+        if self.residual:
+            translated = (image + 2.0 * translated).clamp(-1.0, 1.0)
         if body is not None:
             translated = torch.where(body > 0.5, translated, self.outside)
         return translated

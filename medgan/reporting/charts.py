@@ -117,6 +117,47 @@ def error_strip(
     return png_bytes(figure)
 
 
+def score_scatter(
+    groups: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    x_label: str,
+    y_label: str,
+    marked: Mapping[str, int] | None = None,
+    title: str = "",
+) -> bytes:
+    """Return a PNG with one dot a pair of values and one color a group, such as checkpoints by score and error.
+
+    Parameters
+    ----------
+    groups : mapping of name to (x, y) pairs
+        In the order of a training: a thin line joins them.
+    x_label, y_label : str
+        Quantity and unit.
+    marked : mapping of name to position, optional
+        The pair of a group that gets a ring, such as the chosen checkpoint.
+    title : str
+
+    Raises
+    ------
+    ReportError
+        If there is no pair.
+    """
+    if not any(groups.values()):
+        raise ReportError("A scatter chart needs at least one pair of values: found none.")
+    figure, (axes,) = _figure_of(1, title, wide=True, height=3.4)
+    for (name, pairs), color in zip(groups.items(), _colors(groups)):
+        x, y = np.asarray(pairs, dtype=np.float64).reshape(-1, 2).T
+        axes.plot(x, y, "-", color=color, linewidth=0.5, alpha=0.4)
+        axes.plot(x, y, "o", color=color, markersize=4.5, markeredgewidth=0, label=name)
+        if marked and name in marked:
+            place = marked[name]
+            axes.plot(x[place], y[place], "o", color=color, markersize=11, fillstyle="none", markeredgewidth=1.6)
+    axes.set_xlabel(x_label, fontsize=8)
+    axes.set_ylabel(y_label, fontsize=8)
+    axes.legend(fontsize=7, frameon=False, loc="best")
+    return png_bytes(figure)
+
+
 def _figure_of(count: int, title: str, *, wide: bool = False, height: float = 2.3) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from medgan.errors import ReportError
+from medgan.reporting.viewer import ViewerSection
 
 
 @dataclass(frozen=True)
@@ -92,4 +93,4 @@ class FigureSection:
             raise ReportError(f"Figure {self.title!r} needs a text that says what it shows.")
 
 
-Section = TextSection | KeyFacts | WarningSection | TableSection | FigureSection
+Section = TextSection | KeyFacts | WarningSection | TableSection | FigureSection | ViewerSection

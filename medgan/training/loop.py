@@ -8,7 +8,8 @@ uninterrupted one.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -18,6 +19,7 @@ import torch
 from medgan.errors import DivergenceError, TrainingError
 from medgan.seeding import derived_seed, torch_generator
 from medgan.training import checkpoint
+from medgan.training.distributed import ALONE, Replicas
 from medgan.training.monitors import PolarityGuard, Translation, require_finite
 
 _MOST_RESTARTS = 3
@@ -132,6 +134,7 @@ def train(
     form: str = "plain",
     guard: PolarityGuard | None = None,
     observers: Sequence[Callable[[Observation[StateT, BatchT]], None]] = (),
+    replicas: Replicas = ALONE,
 ) -> StateT:
     """Train to the last step, from the latest checkpoint if there is one.
 
@@ -154,7 +157,9 @@ def train(
     guard : PolarityGuard or None
         A violation starts everything anew with the next attempt's random numbers, three times at most.
     observers : sequence of callable
-        Called every ``loop.observe_every`` steps and at the last.
+        Called every ``loop.observe_every`` steps and at the last, in the first process.
+    replicas : Replicas
+        The processes that train together: each calls this with its own share of every batch.
 
     Returns
     -------
@@ -167,40 +172,54 @@ def train(
         If a checkpoint is damaged or of another training.
     DivergenceError
         For a loss that is not finite, naming step and cases; if the guard is violated after the last restart.
+
+    Notes
+    -----
+    With W processes and batches of b samples a step is that of one process with the W b samples, as far as every loss
+    is a mean over samples of one size. It is not exact for means over body voxels (warm start, anchor), which weigh
+    the bodies of every process alike, and random numbers of a step (noise between the legs, pools) are drawn by each
+    process for itself.
     """
     if guard is not None and method.translate is None:
         raise TrainingError("A polarity guard needs a method that translates: this one does not.")
-    saved = checkpoint.latest(folder / "checkpoints")
-    content: dict[str, Any] = {"attempt": 0} if saved is None else checkpoint.load(saved)
+    checkpoints = replicas.checkpoints_in(folder)
+    conditions = {"seed": seed, "precision": precision, "form": form, "processes": replicas.size}
+    content = _continued(checkpoints, replicas, conditions) or {"attempt": 0}
     attempt: int = content["attempt"]
     state = method.build(settings, seed=derived_seed(seed, "build", attempt), device=device, form=form)
-    if saved is not None:
-        _require_same(content, seed=seed, precision=precision, form=form)
+    if "state" in content:
         state.load_state_dict(content["state"])
-    metrics = _Metrics(folder / "metrics.jsonl", attempt=attempt, step=state.step)
+    replicas.connect(state)
+    metrics = _Metrics(folder / "metrics.jsonl", attempt=attempt, step=state.step) if replicas.leads else None
 
     while state.step < loop.steps:
         step = state.step + 1
         batch = batches(step, attempt)
-        generator = torch_generator(seed, "step", attempt, step)
-        losses = method.step(state, batch, settings, generator, precision=precision).as_dict()
-        require_finite(losses, step=step, case_ids=batch.case_ids)
-        metrics.append("losses", attempt, step, losses)
+        generator = torch_generator(seed, "step", attempt, step, *replicas.place)
+        losses = replicas.averaged(method.step(state, batch, settings, generator, precision=precision).as_dict())
+        if not all(map(math.isfinite, losses.values())):
+            require_finite(losses, step=step, case_ids=replicas.gathered(batch.case_ids))
+        if metrics is not None:
+            metrics.append("losses", attempt, step, losses)
 
         if guard is not None and method.translate is not None and step in guard.check_steps:
             finding = guard.check(method.translate(state, batch, precision=precision))
-            metrics.append("guard", attempt, step, finding.as_dict())
-            if finding.violated:
+            if metrics is not None:
+                metrics.append("guard", attempt, step, finding.as_dict())
+            if replicas.first_decides(finding.violated):
                 attempt = _next_attempt(attempt, guard, finding.correlation, step)
                 state = method.build(settings, seed=derived_seed(seed, "build", attempt), device=device, form=form)
-                _save(folder, state, attempt, seed=seed, precision=precision, form=form)
-                checkpoint.remove_other_than(folder / "checkpoints", 0)
+                replicas.connect(state)
+                _save(checkpoints, state, attempt, conditions)
+                replicas.wait()
+                checkpoint.remove_other_than(checkpoints, 0)
                 continue
 
         if step % loop.save_every == 0 or step == loop.steps:
-            _save(folder, state, attempt, seed=seed, precision=precision, form=form)
-            checkpoint.prune(folder / "checkpoints", keep_last=loop.keep_last, keep_every=loop.keep_every)
-        if step % loop.observe_every == 0 or step == loop.steps:
+            _save(checkpoints, state, attempt, conditions)
+            replicas.wait()
+            checkpoint.prune(checkpoints, keep_last=loop.keep_last, keep_every=loop.keep_every)
+        if replicas.leads and (step % loop.observe_every == 0 or step == loop.steps):
             for observe in observers:
                 observe(Observation(step=step, attempt=attempt, losses=losses, state=state, batch=batch))
 
@@ -216,17 +235,33 @@ def _next_attempt(attempt: int, guard: PolarityGuard, correlation: float, step: 
     return attempt + 1
 
 
-def _save(folder: Path, state: State, attempt: int, *, seed: int, precision: str, form: str) -> None:
-    content = {"attempt": attempt, "seed": seed, "precision": precision, "form": form, "state": state.state_dict()}
-    checkpoint.save(folder / "checkpoints", state.step, content)
+def _continued(checkpoints: Path, replicas: Replicas, conditions: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return this process's checkpoint of the highest step that all processes have, None where one has none.
+
+    One that was killed while it saved is a checkpoint behind; none is deleted before all have the next.
+    """
+    own = max(checkpoint.saved_steps(checkpoints), default=-1)
+    content = checkpoint.load(checkpoint.checkpoint_path(checkpoints, own)) if own >= 0 else None
+    if content is not None:
+        _require_same(content, conditions)
+    common = replicas.lowest(own)
+    if common == own:
+        return content
+    return checkpoint.load(checkpoint.checkpoint_path(checkpoints, common)) if common >= 0 else None
 
 
-def _require_same(content: dict[str, Any], **now: int | str) -> None:
+def _save(checkpoints: Path, state: State, attempt: int, conditions: Mapping[str, Any]) -> None:
+    checkpoint.save(checkpoints, state.step, {"attempt": attempt, **conditions, "state": state.state_dict()})
+
+
+def _require_same(content: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Refuse to continue a training under conditions that would silently give other bits."""
     for name, value in now.items():
-        if content[name] != value:
+        # Checkpoints that do not say how many processes made them were made by one.
+        before = content.get(name, 1)
+        if before != value:
             raise TrainingError(
-                f"A training continues as it began: {name} was {content[name]!r}, now {value!r}. "
+                f"A training continues as it began: {name} was {before!r}, now {value!r}. "
                 "Use the recorded value, or start in another folder."
             )
 
