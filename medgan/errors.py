@@ -70,5 +70,9 @@ class InferenceError(MedganError):
     """A model and an image that do not belong together."""
 
 
+class ExplanationError(MedganError):
+    """An explanation that would not be valid: a classifier, a pair or a map that does not allow it."""
+
+
 class ReportError(MedganError):
     """A figure or report that cannot be drawn from its input."""

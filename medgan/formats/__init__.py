@@ -19,13 +19,8 @@ from medgan.formats.files import (
     write_volume,
 )
 from medgan.formats.finding import OtherObject
-from medgan.formats.inventory import (
-    Inventory,
-    InventoryItem,
-    find_image,
-    open_image,
-    take_inventory,
-)
+from medgan.formats.inventory import Inventory, find_image, open_image, take_inventory
+from medgan.formats.inventory_item import InventoryItem
 from medgan.formats.output import made_folder, require_absent, staged_path, write_bytes, write_with
 
 __all__ = [

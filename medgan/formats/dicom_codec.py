@@ -14,6 +14,7 @@ RLE = "1.2.840.10008.1.2.5"
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 LOSSY = frozenset({"1.2.840.10008.1.2.4.50", JPEG_EXTENDED, "1.2.840.10008.1.2.4.81"})
 """Transfer syntaxes that cannot keep every value; JPEG 2000 says in the header whether it did."""
+JPEG_LS = frozenset({"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"})
 _UNKNOWN = "an unknown transfer syntax"
 _JPEG_FAMILY = "1.2.840.10008.1.2.4."
 _NEEDS = (
@@ -60,6 +61,24 @@ def name_of(transfer_syntax: str) -> str:
         return _UNKNOWN
     uid = UID(transfer_syntax)
     return str(uid.name) if uid.name != str(uid) and uid.type == "Transfer Syntax" else _UNKNOWN
+
+
+def is_lossy(transfer_syntax: str, stated: str) -> bool:
+    """Tell whether pixels were compressed so that values changed, by their transfer syntax or as the header states."""
+    return transfer_syntax in LOSSY or stated == "01"
+
+
+def has_end(data: bytes, transfer_syntax: str) -> bool:
+    """Tell whether a compressed frame is whole as far as its end marker says.
+
+    Notes
+    -----
+    JPEG-LS only: its decoder reads on behind a truncated frame for seconds. In its scans no byte above 7F follows an
+    FF (ITU-T T.87, A.1), so that FF D9 behind the start of the last scan is the end of the image.
+    """
+    if transfer_syntax not in JPEG_LS:
+        return True
+    return data.find(b"\xff\xd9", data.rfind(b"\xff\xda")) >= 0
 
 
 def coded_shape(data: bytes, transfer_syntax: str) -> tuple[int, int] | None:

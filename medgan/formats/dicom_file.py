@@ -18,6 +18,8 @@ from medgan.formats.dicom_object import (
     other_kind,
 )
 from medgan.formats.dicom_parsing import LONGEST_HEADER, begins_as_dicom, is_marked_dicom, parsed
+from medgan.formats.finding import RADIOGRAPH
+from medgan.formats.pseudonym import PatientIdentity
 from medgan.formats.stored_file import StoredFile
 
 FIRST_READ = 1 << 15
@@ -99,6 +101,11 @@ class DicomFile:
             for word in _words(data.decode(encoding, "ignore"))
         )
 
+    @property
+    def patient(self) -> PatientIdentity:
+        """Of whom the image is."""
+        return PatientIdentity(self.header.text(tags.PATIENT_ID), self.header.text(tags.STUDY_INSTANCE))
+
     def labeled(self, ordinal: int, identity: Collection[str]) -> DicomFile:
         """Return the file with a label that repeats no word of ``identity``: an ordinal where its name would."""
         return replace(self, label=safe_label(self.stored.name, ordinal, identity))
@@ -125,15 +132,21 @@ def safe_label(name: str, ordinal: int, identity: Collection[str]) -> str:
     return f"file {ordinal:04d}" if is_told else name
 
 
-def opened_dicom(stored: StoredFile) -> DicomFile | None:
+def opened_dicom(stored: StoredFile, *, first_read: int = FIRST_READ) -> DicomFile | None:
     """Read the header of a file, or return None if it is no DICOM.
+
+    Parameters
+    ----------
+    stored : StoredFile
+    first_read : int
+        Bytes that are read at first: all of the file where tables of grays before the pixels are wanted.
 
     Raises
     ------
     FormatError
         If the file is DICOM, or may be, and cannot be read.
     """
-    size = FIRST_READ
+    size = first_read
     while True:
         data = stored.head(size)
         if not begins_as_dicom(data):
@@ -142,7 +155,7 @@ def opened_dicom(stored: StoredFile) -> DicomFile | None:
         header = found.header
         other = other_kind(header)
         is_enough = found.is_complete or len(data) < size or size >= LONGEST_HEADER
-        if is_enough or (other not in (None, "localizer") and size > FIRST_READ):
+        if is_enough or (other not in (None, "localizer", RADIOGRAPH) and size > first_read):
             break
         size *= 4
     if is_directory(header):

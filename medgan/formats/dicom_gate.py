@@ -15,6 +15,7 @@ from medgan.formats.dicom_requirements import (
     name_of_frame,
     require_geometry,
     require_one_meaning,
+    require_one_patient,
     require_pixels,
 )
 from medgan.formats.dicom_stack import Stack, position_groups
@@ -54,6 +55,7 @@ def judge(stack: Stack, modality: str | None) -> Judgement:
         require_pixels(stack.frames)
         require_geometry(stack.frames)
         require_one_meaning(stack.frames, modality)
+        require_one_patient(stack.frames)
         found = _placed(groups)
     except FormatError as error:
         return Judgement(groups, None, refusal=str(error))
@@ -61,7 +63,7 @@ def judge(stack: Stack, modality: str | None) -> Judgement:
     if found.tilt_degrees:
         corrections = (
             f"The gantry was tilted by {found.tilt_degrees:.1f} degrees: the slices are displaced sideways, and the "
-            "sheared grid is kept.",
+            "image is read on that sheared grid.",
         )
     return Judgement(groups, found, corrections, _shared_positions(groups), found.gap)
 

@@ -7,6 +7,7 @@ from medgan.formats.dicom_header import Header
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _KIND_OF_CLASS = {
+    f"{_STORAGE}1": "radiograph",
     f"{_STORAGE}4.2": "spectroscopy",
     f"{_STORAGE}30": "parametric_map",
     f"{_STORAGE}66": "raw_data",
@@ -16,7 +17,7 @@ _KIND_OF_CLASS = {
     f"{_STORAGE}66.4": "segmentation",
     f"{_STORAGE}66.5": "segmentation",
     f"{_STORAGE}67": "real_world_mapping",
-    f"{_STORAGE}481.1": "radiograph",
+    f"{_STORAGE}481.1": "portal_image",
     f"{_STORAGE}481.2": "dose",
     f"{_STORAGE}481.3": "structure_set",
 }
@@ -30,7 +31,8 @@ _KIND_OF_FAMILY = (
     (f"{_STORAGE}1.", "radiograph"),
 )
 _KIND_OF_MODALITY = {
-    **dict.fromkeys(("CR", "DX", "MG", "PX", "IO", "RG", "RTIMAGE"), "radiograph"),
+    **dict.fromkeys(("CR", "DX", "MG", "PX", "IO", "RG"), "radiograph"),
+    "RTIMAGE": "portal_image",
     **dict.fromkeys(("XA", "RF"), "fluoroscopy"),
     **dict.fromkeys(("US", "IVUS", "BDUS"), "ultrasound"),
     **dict.fromkeys(("ES", "GM", "SM", "XC", "OP", "DG"), "photograph"),
@@ -49,6 +51,9 @@ _MODALITY_OF_CLASS = {
     **dict.fromkeys((f"{_STORAGE}4", f"{_STORAGE}4.1", f"{_STORAGE}4.3", f"{_STORAGE}4.4"), "MR"),
     **dict.fromkeys((f"{_STORAGE}128", f"{_STORAGE}128.1", f"{_STORAGE}130"), "PT"),
     f"{_STORAGE}20": "NM",
+    f"{_STORAGE}1": "CR",
+    **dict.fromkeys((f"{_STORAGE}1.1", f"{_STORAGE}1.1.1"), "DX"),
+    **dict.fromkeys((f"{_STORAGE}1.2", f"{_STORAGE}1.2.1"), "MG"),
 }
 _VOLUMES = frozenset({"CT", "MR", "PT", "NM", "OT", "SC", "OPT"})
 _SECONDARY_CAPTURE = f"{_STORAGE}7"

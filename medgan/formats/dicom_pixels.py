@@ -11,7 +11,7 @@ from pydicom.encaps import generate_frames
 
 from medgan.errors import FormatError
 from medgan.formats.decoder_process import DecoderPool
-from medgan.formats.dicom_codec import NATIVE, RLE, coded_shape
+from medgan.formats.dicom_codec import NATIVE, RLE, coded_shape, has_end
 from medgan.formats.dicom_file import DicomFile, PixelLayout
 from medgan.formats.dicom_parsing import LONGEST_HEADER, dataset_bytes
 
@@ -119,6 +119,8 @@ def _decompressed(file: DicomFile, packed: bytes, decoders: DecoderPool) -> npt.
             f"{file.label}: the compressed image is {declared[1]} x {declared[0]} pixels, the header declares "
             f"{layout.columns} x {layout.rows}. Copy the file again."
         )
+    if not has_end(packed, layout.transfer_syntax):
+        raise FormatError(f"{file.label}: the compressed pixel data are truncated. Copy the file again.")
     options: dict[str, Any] = {
         "transfer_syntax": layout.transfer_syntax,
         "rows": layout.rows,

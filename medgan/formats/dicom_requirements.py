@@ -62,12 +62,12 @@ def require_pixels(frames: Sequence[DicomFrame]) -> None:
         _refuse_where(
             frames,
             lambda f, p=photometric: f.file.pixels.photometric == p,  # type: ignore[misc]
-            f"A volume needs one value for each pixel: colors ({photometric}) are in",
+            f"An image must have one value for each pixel: colors ({photometric}) are in",
         )
     _refuse_where(
         frames,
         lambda f: f.file.pixels.samples not in (None, 1) or not f.file.pixels.photometric.startswith("MONOCHROME"),
-        "A volume needs one value for each pixel: samples or colors are declared otherwise in",
+        "An image must have one value for each pixel: samples or colors are declared otherwise in",
     )
     _refuse_where(
         frames,
@@ -150,6 +150,23 @@ def require_geometry(frames: Sequence[DicomFrame]) -> None:
                 f"Slices of one volume need one size: {what} are {_numbers(common)}, but {_numbers(key(odd[0]))} in "
                 f"{listed([name_of_frame(f) for f in odd])}."
             )
+
+
+def require_one_patient(frames: Sequence[DicomFrame]) -> None:
+    """Require one PatientID in all slices that have one; the message names files, never an id.
+
+    Raises
+    ------
+    FormatError
+        As :func:`require_pixels`.
+    """
+    stated = [(frame, frame.file.patient.patient_id) for frame in frames if frame.file.patient.patient_id]
+    if not stated:
+        return
+    common = Counter(patient for _, patient in stated).most_common(1)[0][0]
+    odd = [name_of_frame(frame) for frame, patient in stated if patient != common]
+    if odd:
+        raise FormatError(f"Slices of one volume need one patient: PatientID is another in {listed(odd)}.")
 
 
 def require_one_meaning(frames: Sequence[DicomFrame], modality: str | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from medgan.errors import FormatError
 from medgan.formats import dicom_tags as tags
-from medgan.formats.dicom_codec import LOSSY
+from medgan.formats.dicom_codec import is_lossy
 from medgan.formats.dicom_file import DicomFile
 from medgan.formats.dicom_frame import DicomFrame
 from medgan.formats.dicom_gate import judge
@@ -15,7 +15,7 @@ from medgan.formats.dicom_multiframe import frames_of
 from medgan.formats.dicom_object import is_mosaic
 from medgan.formats.dicom_stack import Stack, stacks_of
 from medgan.formats.dicom_volume import DicomStackSource
-from medgan.formats.finding import Finding, Verdict
+from medgan.formats.finding import LOSSY_WORDS, Finding, Verdict
 
 
 def series_key(file: DicomFile) -> tuple[str, ...]:
@@ -54,7 +54,8 @@ def findings_of_series(files: Sequence[DicomFile]) -> tuple[list[Finding], int]:
     if faults:
         kind = "dicom_mosaic" if is_mosaic(files[0].header) else "dicom_multiframe"
         more = f" {len(faults) - 1} more files of this series are refused likewise." if len(faults) > 1 else ""
-        findings.append(Finding(kind, modality, None, "refused", (faults[0] + more,), len(faults), None))
+        reasons = (faults[0] + more,)
+        findings.append(Finding(kind, modality, None, "refused", reasons, len(faults), None, identity=files[0].patient))
     return findings, localizers
 
 
@@ -64,8 +65,8 @@ def _finding(stack: Stack, number: int, count: int, modality: str | None) -> Fin
     reasons = list(_words(stack, number, count))
     if kind == "dicom_mosaic":
         reasons.append(f"A Siemens mosaic of {len(stack.frames)} slices: it is unpacked.")
-    if any(_is_lossy(frame) for frame in stack.frames):
-        reasons.append("The compression is lossy: the values are not exactly those that were measured.")
+    if any(is_lossy(f.file.pixels.transfer_syntax, f.file.header.text(tags.LOSSY)) for f in stack.frames):
+        reasons.append(LOSSY_WORDS)
     notices = tuple(reasons)
     reasons += [*judgement.corrections, *filter(None, (judgement.pending, judgement.refusal))]
     verdict: Verdict = "accepted"
@@ -82,11 +83,8 @@ def _finding(stack: Stack, number: int, count: int, modality: str | None) -> Fin
         files=len({id(frame.file) for frame in stack.frames}),
         source=None if judgement.placement is None else DicomStackSource(judgement, modality, notices),
         has_gap=judgement.placement is not None and bool(judgement.placement.gap),
+        identity=stack.frames[0].file.patient,
     )
-
-
-def _is_lossy(frame: DicomFrame) -> bool:
-    return frame.file.pixels.transfer_syntax in LOSSY or frame.file.header.text(tags.LOSSY) == "01"
 
 
 def _kind(stack: Stack, count: int) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from medgan.errors import FormatError
 from medgan.formats.archive import is_archive, members_of
 from medgan.formats.byte_stream import read_prefix
+from medgan.formats.chunked_findings import is_section_stack, is_store, names_array
 from medgan.formats.stored_file import DiskFile, StoredFile, natural_key
 
 DIRECTORY_NAME = "DICOMDIR"
@@ -27,10 +28,16 @@ class FileTree:
         In natural order of their paths, each once.
     refused : list of (kind, name, sentence)
         What may not be read, such as members that lead out of an archive, and the archive's name.
+    archives : int
+        Zip files inside folders: they are told and not opened, because what they hold often lies unpacked beside them.
+    stores : list of Path
+        Zarr stores and HDF5 files, arrays named inside them, and folders of sections that were named themselves.
     """
 
     files: list[StoredFile] = field(default_factory=list)
     refused: list[tuple[str, str, str]] = field(default_factory=list)
+    archives: int = 0
+    stores: list[Path] = field(default_factory=list)
 
 
 def file_tree(paths: list[Path]) -> FileTree:
@@ -44,11 +51,19 @@ def file_tree(paths: list[Path]) -> FileTree:
     tree = FileTree()
     seen: set[tuple[int, int]] = set()
     for path in paths:
+        if names_array(path) or (path.exists() and (is_store(path) or is_section_stack(path))):
+            tree.stores.append(path)
+            continue
         if not path.exists():
             raise FormatError(f"{path.name} does not exist: check the name and the folder.")
         if path.is_dir():
-            for each in _files_below(path):
-                _add(tree, each, seen)
+            for each in files_below(path, stores=tree.stores):
+                if each.suffix.lower() == ".zip":
+                    tree.archives += 1
+                elif is_store(each):
+                    tree.stores.append(each)
+                else:
+                    _add(tree, each, seen)
         elif path.is_file():
             try:
                 _add_named(tree, path, seen)
@@ -82,8 +97,16 @@ def _add(tree: FileTree, path: Path, seen: set[tuple[int, int]]) -> None:
         tree.files.append(DiskFile(path, facts.st_size))
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    """Yield files in natural order, following links to folders but never in a circle."""
+def files_below(folder: Path, *, stores: list[Path] | None = None) -> Iterator[Path]:
+    """Yield what is no folder below a folder in natural order, following links to folders but never in a circle.
+
+    Folders that are Zarr stores are put into ``stores`` and not searched, where a list is given.
+
+    Raises
+    ------
+    FormatError
+        If there are more files than any study has.
+    """
     visited: set[tuple[int, int]] = set()
     left = [folder]
     count = 0
@@ -97,10 +120,11 @@ def _files_below(folder: Path) -> Iterator[Path]:
         if (facts.st_dev, facts.st_ino) in visited:
             continue
         visited.add((facts.st_dev, facts.st_ino))
-        folders = []
+        folders: list[Path] = []
         for entry in entries:
             if entry.is_dir():
-                folders.append(current / entry.name)
+                is_apart = stores is not None and is_store(current / entry.name)
+                (stores if stores is not None and is_apart else folders).append(current / entry.name)
             else:
                 count += 1
                 yield current / entry.name

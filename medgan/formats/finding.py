@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from medgan.formats.files import ImageFile
+from medgan.formats.pseudonym import PatientIdentity
 from medgan.geometry import Grid
 from medgan.volume import Quantity
 
 Verdict = Literal["accepted", "corrected", "refused"]
+RADIOGRAPH = "radiograph"
+"""Kind of the items that are one projection each, no volumes."""
+LOSSY_WORDS = "The compression is lossy: the values are not exactly those that were measured."
 
 
 class Progress(Protocol):
@@ -34,8 +38,8 @@ class Finding:
     ----------
     kind : str
         ``dicom_series``, ``dicom_stack`` (one of several in a series), ``dicom_multiframe``, ``dicom_mosaic``,
-        ``dicom_file`` (cannot be read), ``nifti``, ``metaimage``, ``nrrd``; ``archive`` (a damaged one, or a damaged
-        DICOMDIR), ``archive_member`` (refused members), ``missing_files`` (of a DICOMDIR).
+        ``dicom_file`` (cannot be read), ``radiograph`` (no volume), ``nifti``, ``metaimage``, ``nrrd``; ``archive`` (a
+        damaged one, or a damaged DICOMDIR), ``archive_member`` (refused members), ``missing_files`` (of a DICOMDIR).
     modality : str or None
         A code that DICOM defines, never other text of a header.
     grid : Grid or None
@@ -54,7 +58,11 @@ class Finding:
     has_gap : bool
         Refused for one missing slice only, which may be interpolated.
     shape : (I, J, K) or None
-        Where it is known without a grid.
+        Where it is known without a grid; (rows, columns) of a radiograph.
+    spacing : (row, column) or None
+        Of a radiograph, in mm.
+    identity : PatientIdentity or None
+        Of whom the image is, where the format says so; only ever hashed.
     """
 
     kind: str
@@ -67,17 +75,19 @@ class Finding:
     stem: str | None = None
     label: str | None = None
     has_gap: bool = False
-    shape: tuple[int, int, int] | None = None
+    shape: tuple[int, int, int] | tuple[int, int] | None = None
+    spacing: tuple[float, float] | None = None
+    identity: PatientIdentity | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class OtherObject:
-    """Something that belongs to a study and is no volume: a localizer, a report, a radiograph, contours.
+    """Something that belongs to a study and is no image to work on: a localizer, a report, contours, a screenshot.
 
     Parameters
     ----------
     kind : str
-        Such as ``localizer``, ``report``, ``radiograph`` or ``structure_set``.
+        Such as ``localizer``, ``report`` or ``structure_set``; ``archive`` for a zip inside a folder: not opened.
     modality : str or None
     files : int
     """

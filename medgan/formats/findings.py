@@ -10,11 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from medgan.errors import FormatError
+from medgan.formats.chunked_findings import chunked_findings
 from medgan.formats.dicom_file import DicomFile, opened_dicom, safe_label
+from medgan.formats.dicom_projection import radiograph_finding
 from medgan.formats.dicom_series import findings_of_series, series_key, series_order
 from medgan.formats.file_tree import FileTree, file_tree
 from medgan.formats.files import is_supported
-from medgan.formats.finding import Finding, OtherObject, Progress
+from medgan.formats.finding import RADIOGRAPH, Finding, OtherObject, Progress
 from medgan.formats.image_findings import image_findings
 from medgan.formats.stored_file import StoredFile
 
@@ -41,10 +43,13 @@ def _found(tree: FileTree, progress: Progress | None) -> tuple[list[Finding], li
     candidates = [stored for stored in tree.files if not is_supported(stored.name)]
     files, unreadable = _opened(candidates, progress)
     series: dict[tuple[str, ...], list[DicomFile]] = defaultdict(list)
+    radiographs: dict[tuple[str, ...], list[DicomFile]] = defaultdict(list)
     others: dict[tuple[tuple[str, ...], str, str | None], int] = Counter()
     for file in files:
         if file.other is None:
             series[series_key(file)].append(file)
+        elif file.other == RADIOGRAPH:
+            radiographs[series_key(file)].append(file)
         else:
             others[series_key(file), file.other, file.modality] += 1
     identity = frozenset(word for file in files for word in file.identity)
@@ -56,13 +61,22 @@ def _found(tree: FileTree, progress: Progress | None) -> tuple[list[Finding], li
         findings += found
         if localizers:
             others[key, "localizer", series[key][0].modality] += localizers
+    projections = [
+        file
+        for key in sorted(radiographs, key=lambda key: series_order(key, radiographs[key]))
+        for file in radiographs[key]
+    ]
+    findings += [radiograph_finding(file.labeled(n, identity)) for n, file in enumerate(projections, start=1)]
     for n, (name, reason) in enumerate(unreadable, start=1):
         sentence = reason if name in reason else f"{safe_label(name, n, identity)}: {reason}"
         findings.append(Finding("dicom_file", None, None, "refused", (sentence,), 1, None))
     findings += image_findings(images)
+    findings += chunked_findings(tree.stores)
     for kind, name, sentence in tree.refused:
         findings.append(Finding(kind, None, None, "refused", (sentence,), 0, None, label=safe_label(name, 1, identity)))
     other = [OtherObject(kind, modality, count) for (_, kind, modality), count in others.items()]
+    if tree.archives:
+        other.append(OtherObject("archive", None, tree.archives))
     return findings, sorted(other, key=lambda each: (each.kind, each.modality or "", each.files))
 
 

@@ -168,6 +168,19 @@ def numbered_names(pattern: str, first: int, last: int, step: int, wanted: int, 
     return [pattern % number for number in range(first, first + step * wanted, step)]
 
 
+def slice_files(header: Path, names: list[str], slices: int) -> tuple[Path, ...]:
+    """Return the data files of a header that has one for each slice.
+
+    Raises
+    ------
+    FormatError
+        If there are not as many as slices, or as :func:`file_beside`.
+    """
+    if len(names) != slices:
+        raise FormatError(f"{header.name}: {slices} data files are needed, one a slice: the header lists {len(names)}.")
+    return tuple(file_beside(header, name) for name in names)
+
+
 def modality_named(text: str | None) -> str | None:
     """Return a DICOM-like modality code if the text is one; MetaIO writes MET_MOD_CT for CT.
 

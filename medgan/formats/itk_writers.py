@@ -99,10 +99,13 @@ def write_nrrd(file: IO[bytes], image: Volume | LabelMap, *, name: str) -> None:
 
 
 def _joined(values: npt.NDArray[np.float64]) -> str:
-    # Adding zero turns -0.0, which some parsers refuse, into 0.0.
-    return " ".join(repr(float(v) + 0.0) for v in values.ravel())
+    return " ".join(_numbers(values))
 
 
 def _vector(values: npt.NDArray[np.float64]) -> str:
-    # Adding zero turns -0.0 into 0.0.
-    return "(" + ",".join(repr(float(v) + 0.0) for v in values) + ")"
+    return f"({','.join(_numbers(values))})"
+
+
+def _numbers(values: npt.NDArray[np.float64]) -> list[str]:
+    # Adding zero turns -0.0, which some parsers refuse, into 0.0.
+    return [repr(float(v) + 0.0) for v in values.ravel()]

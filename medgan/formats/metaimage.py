@@ -18,6 +18,7 @@ from medgan.formats.itk_files import (
     numbers,
     ras_grid,
     read_header_text,
+    slice_files,
     whole_number,
 )
 from medgan.formats.stored_image import ASSUMED_AXES, Compression, Segment, StoredImage, file_size, says_synthetic
@@ -217,9 +218,7 @@ def _slice_files(path: Path, parts: list[str], listed: list[str], slices: int) -
     else:
         first, last, step = (int(n) for n in numbers(" ".join(parts[1:]), 3, "ElementDataFile", path.name))
         names = numbered_names(parts[0], first, last, step, slices, path.name)
-    if len(names) != slices:
-        raise FormatError(f"{path.name}: {slices} data files are needed, one a slice: the header lists {len(names)}.")
-    return tuple(file_beside(path, stated) for stated in names)
+    return slice_files(path, names, slices)
 
 
 def _segment(path: Path, size: int, offset: int, is_packed: bool) -> Segment:

@@ -20,6 +20,7 @@ from medgan.formats.itk_files import (
     numbers,
     ras_grid,
     read_header_text,
+    slice_files,
     whole_number,
 )
 from medgan.formats.stored_image import ASSUMED_AXES, Compression, Segment, StoredImage, file_size, says_synthetic
@@ -273,9 +274,7 @@ def _data_files(path: Path, header: _Header, slices: int) -> tuple[Path, ...]:
         if parts[0] != "LIST":
             first, last, step = (int(n) for n in numbers(" ".join(parts[1:4]), 3, "data file", path.name))
             names = numbered_names(parts[0], first, last, step, slices, path.name)
-        if len(names) != slices:
-            raise FormatError(f"{path.name}: {slices} data files are needed, one a slice: it lists {len(names)}.")
-        return tuple(file_beside(path, one) for one in names)
+        return slice_files(path, names, slices)
     return (file_beside(path, stated),)
 
 

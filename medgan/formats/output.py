@@ -83,9 +83,7 @@ def staged_path(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        # The text of an OSError holds the whole path, so only its reason is passed on.
-        reason = _REASONS.get(error.errno or 0, error.strerror or type(error).__name__)
-        raise OutputError(f"{path.name} cannot be written: {reason}.") from None
+        raise OutputError(write_failure(path, error)) from None
 
 
 def write_with(path: str | Path, writer: Callable[[IO[bytes]], object], *, overwrite: bool = False) -> Path:
@@ -110,6 +108,13 @@ def write_bytes(path: str | Path, data: bytes, *, overwrite: bool = False) -> Pa
         As :func:`staged_path`.
     """
     return write_with(path, lambda file: file.write(data), overwrite=overwrite)
+
+
+def write_failure(path: Path, error: OSError) -> str:
+    """Return the sentence for a file that could not be written; it names the file and never its folder."""
+    # The text of an OSError holds the whole path, so only its reason is passed on.
+    reason = _REASONS.get(error.errno or 0, error.strerror or type(error).__name__)
+    return f"{path.name} cannot be written: {reason}."
 
 
 def made_folder(path: str | Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,6 +54,7 @@ def chest_twins(
     contrast: float = 0.22,
     scale: float = 1.0,
     marker: bool = False,
+    bubble: bool | None = None,
     noise: float = 0.0,
 ) -> ChestTwins:
     """Return one random chest with and without a lesion.
@@ -74,6 +75,8 @@ def chest_twins(
         Factor on the lesion's size.
     marker : bool
         Put the letter L in the upper corner on the patient's left, in both twins: a shortcut to be exposed.
+    bubble : bool, optional
+        Whether there is gas in the stomach; by default as the anatomy has it.
     noise : float
         Standard deviation of Gaussian noise, the same in both twins.
 
@@ -91,6 +94,8 @@ def chest_twins(
     rows, columns = int(shape[0]), int(shape[1])
     spacing = (350 / rows, 350 / rows) if spacing_mm is None else (float(spacing_mm[0]), float(spacing_mm[1]))
     anatomy = ChestAnatomy.sampled(generator)
+    if bubble is not None:
+        anatomy = replace(anatomy, has_bubble=bubble)
     u, v = plane((rows, columns), spacing)
     lungs_mm = lung_thickness(anatomy, u, v)
     lungs = np.asarray(lungs_mm > 25)

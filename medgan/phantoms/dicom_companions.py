@@ -105,7 +105,7 @@ class SecondaryCapture:
             "HighBit": 7,
             "PixelRepresentation": 0,
         }
-        file = _object(series, generator, "SC_0001.dcm", elements)
+        file = object_of_study(series, generator, "SC_0001.dcm", elements)
         return replace(series, beside=(*series.beside, replace(file, pixels=pixels).touched(self)))
 
 
@@ -120,7 +120,7 @@ class OtherObject:
 
     def __call__(self, series: DicomSeries, generator: np.random.Generator) -> DicomSeries:
         """Return the series with the object beside it."""
-        file = _object(series, generator, f"{self.kind.upper()}.dcm", _object_elements(self.kind, series))
+        file = object_of_study(series, generator, f"{self.kind.upper()}.dcm", _object_elements(self.kind, series))
         return replace(series, beside=(*series.beside, file.touched(self)))
 
 
@@ -149,7 +149,10 @@ class JunkFiles:
         return replace(series, beside=(*series.beside, *junk))
 
 
-def _object(series: DicomSeries, generator: np.random.Generator, name: str, elements: dict[str, Any]) -> DicomFile:
+def object_of_study(
+    series: DicomSeries, generator: np.random.Generator, name: str, elements: dict[str, Any]
+) -> DicomFile:
+    """Return a file without pixels of the same study and patient, in a series of its own."""
     from pydicom import Dataset
 
     dataset = Dataset()

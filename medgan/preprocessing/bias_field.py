@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,7 @@ class BiasField:
     One thread, so that the bits do not depend on the machine. The body is the label ``body`` where the case has it.
     """
 
+    revision: ClassVar[int] = 1
     stage: Literal["bias_field"] = "bias_field"
     shrink_mm: float = Field(default=5.0, gt=0)
     levels: int = Field(default=2, ge=1, le=5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ class Contrast:
     missing one) stays as it is, and integers stay integers of their width over their whole range.
     """
 
+    revision: ClassVar[int] = 1
     stage: Literal["contrast"] = "contrast"
     tile_voxels: int = Field(default=64, ge=2)
     clip_limit: float = Field(default=0.01, gt=0, le=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -37,6 +37,7 @@ class Couch:
     What touches the skin without a voxel of air between cannot be told from it, and stays as far as the label holds it.
     """
 
+    revision: ClassVar[int] = 1
     stage: Literal["couch"] = "couch"
     label: str = "body"
     detach_mm: float = Field(default=6.0, ge=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -18,6 +18,7 @@ from medgan.preprocessing.intensity import STRICT
 class Crop:
     """Keep the bounding box of a label map plus a margin, within the image."""
 
+    revision: ClassVar[int] = 1
     stage: Literal["crop"] = "crop"
     label: str = "body"
     margin_mm: float = Field(default=8.0, ge=0)

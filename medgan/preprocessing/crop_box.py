@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import model_validator
@@ -39,6 +39,7 @@ class CropBox:
 
     start: Corner
     stop: Corner
+    revision: ClassVar[int] = 1
     stage: Literal["crop_box"] = "crop_box"
     unit: Literal["mm", "nm", "voxel"] = "mm"
     beyond: Literal["clip", "pad"] = "clip"

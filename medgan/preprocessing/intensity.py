@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +68,7 @@ class IntensityMap:
 class HuWindow:
     """Map a window of HU linearly to [-1, 1]."""
 
+    revision: ClassVar[int] = 1
     stage: Literal["hu_window"] = "hu_window"
     low_hu: float = -1024.0
     high_hu: float = 1500.0
@@ -96,6 +97,7 @@ class PiecewiseHu:
     The knots are a free choice. The default spends 1.25 of 2.0 on -160 to 200 HU and 0.55 on bone up to 1500 HU.
     """
 
+    revision: ClassVar[int] = 1
     stage: Literal["piecewise_hu"] = "piecewise_hu"
     knots: Knots = ((-1024.0, -1.0), (-160.0, -0.8), (200.0, 0.45), (1500.0, 1.0))
 
@@ -139,6 +141,7 @@ class MrPercentiles:
     fixed; above the last landmark the last slope continues to 1, then clips.
     """
 
+    revision: ClassVar[int] = 1
     stage: Literal["mr_percentiles"] = "mr_percentiles"
     percentiles: tuple[float, ...] = (99.0,)
     standard: tuple[float, ...] | None = None

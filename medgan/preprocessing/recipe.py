@@ -58,6 +58,12 @@ _ADAPTER: TypeAdapter[tuple[Any, ...]] = TypeAdapter(tuple[Stage, ...])
 class Recipe:
     """Ordered stages, each a pure function of a case; the same input gives the same output.
 
+    Notes
+    -----
+    Every stage class has a ``revision``, from 1. It is raised with every change of the code that changes what the stage
+    gives for any input, so that cases prepared before are not taken for cases prepared now: :attr:`digest`, which keys
+    the case store, holds every revision but 1.
+
     Examples
     --------
     >>> recipe = Recipe.from_json([{"stage": "reorient"}, {"stage": "respace", "spacing_mm": [2, 2, 3]}])
@@ -109,8 +115,13 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all stages and their numbers, in hexadecimal."""
-        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()
+        """SHA-256 over all stages, their numbers and their revisions, in hexadecimal."""
+        values = [
+            # Without the first revision: digests of before there were any stay what they were.
+            value if stage.revision == 1 else {**value, "revision": stage.revision}
+            for stage, value in zip(self.stages, self.as_json())
+        ]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     @property
     def spacing_mm(self) -> tuple[float, float, float] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ RIM_MM = 12.0
 """Air this far from the body is compared, too: the skin is the strongest edge that MR and CT share."""
 PERTURBATION = (5.0, 5.0)
 """Degrees and millimeters by which the other starts are off, times a number of :data:`STARTS`."""
+_HALF_TURNS = (np.diag([-1.0, -1.0, 1.0]), np.diag([1.0, -1.0, -1.0]), np.diag([-1.0, 1.0, -1.0]))
 STARTS = (0.0, 1.0, -1.0)
 """Two usually agree; a search that went astray costs a third. More would let wrong places agree, too."""
 
@@ -58,13 +59,16 @@ class Registration:
 
     Notes
     -----
-    Mutual information does not say whether it found the right place. Three checks refuse what is surely wrong: lost
-    overlap, an implausible rotation, and a best place that is reached from one start only. They do not see a limb that
-    is turned to a place where it looks alike. What bends between the acquisitions stays displaced.
+    Mutual information does not say whether it found the right place. Four checks refuse what is surely wrong: lost
+    overlap, an implausible rotation, a best place that is reached from one start only, and a better one after half a
+    turn about an axis of the patient (searched on the coarsest level): a limb looks much alike from its other side.
+    What bends between the acquisitions stays displaced.
     """
 
     fixed: str
     moving: str
+    # 2: a better place after half a turn refuses the case.
+    revision: ClassVar[int] = 2
     stage: Literal["registration"] = "registration"
     moving_labels: tuple[str, ...] | None = None
     start: Literal["world", "centers"] = "world"
@@ -102,7 +106,9 @@ class Registration:
             name: LabelMap(BodyMask().found_in(volume).mask, volume.grid)
             for name, volume in ((self.fixed, fixed), (self.moving, moving))
         }
-        fit = self._fit(fixed, moving, bodies, case.case_id)
+        region = self._region(bodies[self.fixed])
+        fit = self._fit(fixed, moving, bodies, region, case.case_id)
+        self._require_no_half_turn(fit, fixed, moving, bodies, region, case.case_id)
         grid = moved_grid(moving.grid, fit.to_fixed)
         angle = rotation_degrees(fit.to_fixed)
         overlap = self._overlap_after(fit, bodies)
@@ -158,15 +164,45 @@ class Registration:
             )
         return found
 
-    def _fit(self, fixed: Volume, moving: Volume, bodies: dict[str, LabelMap], case_id: str) -> RigidFit:
+    def _region(self, body: LabelMap) -> LabelMap:
+        return replace(body, array=dilated(body.mask(), RIM_MM, body.grid.spacing))
+
+    def _require_no_half_turn(
+        self,
+        fit: RigidFit,
+        fixed: Volume,
+        moving: Volume,
+        bodies: dict[str, LabelMap],
+        region: LabelMap,
+        case_id: str,
+    ) -> None:
+        """Refuse a place that another one, turned by 180 degrees, fits better than."""
+        center = _center(bodies[self.moving])
+
+        def found_from(start: Matrix) -> RigidFit | None:
+            return rigid_fit(fixed=fixed, moving=moving, region=region, start=start, levels_mm=self.levels_mm[:1])
+
+        upright = found_from(fit.to_fixed)
+        for turn in _HALF_TURNS:
+            turned = found_from(fit.to_fixed @ about(turn, center))
+            if turned is None or self._overlap_after(turned, bodies) < self.least_overlap:
+                continue
+            if upright is None or turned.mutual_information > upright.mutual_information:
+                raise self._failure(
+                    case_id,
+                    f"a rotation of at most {self.largest_rotation:g} degrees: turned by "
+                    f"{rotation_degrees(turned.to_fixed):.0f} degrees the images fit better than where they lie",
+                )
+
+    def _fit(
+        self, fixed: Volume, moving: Volume, bodies: dict[str, LabelMap], region: LabelMap, case_id: str
+    ) -> RigidFit:
         start = np.eye(4)
         if self.start == "centers":
             start[:3, 3] = _center(bodies[self.fixed]) - _center(bodies[self.moving])
         begun = replace(bodies[self.moving], grid=moved_grid(moving.grid, start))
         if _overlap(bodies[self.fixed], begun) == 0:
             raise self._failure(case_id, self._overlap_words(0.0))
-        body = bodies[self.fixed]
-        region = replace(body, array=dilated(body.mask(), RIM_MM, body.grid.spacing))
         coarse, finest = self.levels_mm[:-1] or self.levels_mm, self.levels_mm[-1:]
         points, agreement_mm = _points(bodies[self.moving]), self.agreement_voxel * coarse[-1]
         fits: list[RigidFit] = []
@@ -212,10 +248,17 @@ def _perturbed(start: Matrix, center: npt.NDArray[np.float64], turn: float) -> M
 
     degrees, millimeters = (turn * size for size in PERTURBATION)
     axis = np.ones(3) / np.sqrt(3)
-    rigid = np.eye(4)
-    rigid[:3, :3] = Rotation.from_rotvec(np.radians(degrees) * axis).as_matrix()
-    rigid[:3, 3] = center - rigid[:3, :3] @ center + millimeters * axis
+    rigid = about(Rotation.from_rotvec(np.radians(degrees) * axis).as_matrix(), center)
+    rigid[:3, 3] += millimeters * axis
     return np.asarray(start @ rigid)
+
+
+def about(rotation: npt.NDArray[np.float64], center: npt.NDArray[np.float64]) -> Matrix:
+    """Return the rigid (4, 4) map that turns by a rotation (3, 3) and leaves a point where it is."""
+    rigid = np.eye(4)
+    rigid[:3, :3] = rotation
+    rigid[:3, 3] = center - rotation @ center
+    return rigid
 
 
 def _apart_mm(one: RigidFit, other: RigidFit, points: npt.NDArray[np.float64]) -> float:

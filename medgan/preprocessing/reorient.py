@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import field_validator
@@ -17,6 +17,7 @@ from medgan.preprocessing.intensity import STRICT
 class Reorient:
     """Reorder and reverse axes so that they run closest to ``codes``; voxels are copied bit for bit."""
 
+    revision: ClassVar[int] = 1
     stage: Literal["reorient"] = "reorient"
     codes: str = "RAS"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import field_validator
@@ -34,6 +34,7 @@ class Respace:
     """
 
     spacing_mm: tuple[float, float, float]
+    revision: ClassVar[int] = 1
     stage: Literal["respace"] = "respace"
     interpolation: Interpolation = "linear"
     antialias: bool = True

@@ -7,7 +7,18 @@ from medgan.volume.label_map import LabelMap
 from medgan.volume.provenance import Provenance, Step
 from medgan.volume.quantity import Quantity
 from medgan.volume.radiograph import Radiograph
-from medgan.volume.source import VolumeSource
+from medgan.volume.source import LabelSource, PartOfLabels, PartOfSource, VolumeSource
 from medgan.volume.volume import Volume
 
-__all__ = ["LabelMap", "Provenance", "Quantity", "Radiograph", "Step", "Volume", "VolumeSource"]
+__all__ = [
+    "LabelMap",
+    "LabelSource",
+    "PartOfLabels",
+    "PartOfSource",
+    "Provenance",
+    "Quantity",
+    "Radiograph",
+    "Step",
+    "Volume",
+    "VolumeSource",
+]
