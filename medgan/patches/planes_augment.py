@@ -11,7 +11,7 @@ from medgan.patches.planes_augment_settings import PlaneAugmentSettings
 
 
 def augmented(images: Tensor, settings: PlaneAugmentSettings, generator: np.random.Generator) -> Tensor:
-    """Return changed copies of images (N, 1, H, W) in [-1, 1]; each image is changed in its own way.
+    """Return changed copies of images (N, C, H, W) in [-1, 1]; each is changed in its own way, all channels alike.
 
     Notes
     -----

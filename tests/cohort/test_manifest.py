@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from manifest_rows import FACTS, digest, entry, manifest, paired
@@ -149,10 +151,54 @@ class TestLocated:
             entry().located(tmp_path)
         assert str(tmp_path) not in str(caught.value)
 
-    def test_a_folder_is_no_file(self, tmp_path):
-        (tmp_path / "images" / "limb_1_mr.nii.gz").mkdir(parents=True)
-        with pytest.raises(CohortError, match="there is no such file"):
-            entry().located(tmp_path)
+    def test_a_folder_is_compared_as_a_whole(self, tmp_path):
+        folder = tmp_path / "study"
+        folder.mkdir()
+        (folder / "a").write_bytes(b"1")
+        row = entry(path="study", sha256=digest_of(folder))
+        assert row.located(tmp_path) == folder
+        (folder / "b").write_bytes(b"2")
+        with pytest.raises(CohortError, match=r"limb_1 needs its mr \(DICOM\) with SHA-256 .*A file in it has changed"):
+            row.located(tmp_path)
+
+
+class TestSeries:
+    ROW: ClassVar = {"path": "study", "sha256": digest("study")}
+
+    def test_a_table_may_say_which_series(self, tmp_path):
+        rows = (entry(**self.ROW, series=3), entry(case_id="limb_2", subject_id="limb_2"))
+        manifest(*rows).write(tmp_path / "limbs.yaml")
+        lines = (tmp_path / "limbs.csv").read_text().splitlines()
+        assert lines[0] == ",".join(COLUMNS) + ",series"
+        assert (lines[1].split(",")[-1], lines[2].split(",")[-1]) == ("3", "")
+        assert Manifest.read(tmp_path / "limbs.yaml").entries == rows
+
+    def test_without_any_the_table_and_its_digest_are_what_they_were(self, tmp_path):
+        manifest(entry()).write(tmp_path / "limbs.yaml")
+        assert (tmp_path / "limbs.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
+        row = ",".join(getattr(entry(), name) for name in COLUMNS)
+        assert manifest(entry()).digest == hashlib.sha256(row.encode()).hexdigest()
+
+    def test_the_digest_depends_on_it(self):
+        digests = {manifest(entry(**self.ROW, series=series)).digest for series in (None, 1, 2)}
+        assert len(digests) == 3
+
+    @pytest.mark.parametrize("series", ["0", "-1", "1.5", "one", "1;2"])
+    def test_it_is_an_index(self, tmp_path, series):
+        table = HEADER.replace("\n", ",series\n") + line_of(entry()).replace("\n", f",{series}\n")
+        assert f"line 2: series is '{series}'" in refusal(tmp_path, table)
+
+    def test_it_is_counted_from_one(self):
+        with pytest.raises(CohortError, match="limb_1: a series must be counted from 1: found 0"):
+            manifest(entry(series=0))
+
+    def test_one_series_in_two_splits_is_a_leak_two_series_of_a_folder_are_none(self):
+        other = {**self.ROW, "case_id": "limb_2", "subject_id": "limb_2", "split": "test"}
+        with pytest.raises(CohortError, match="one file is in two splits"):
+            manifest(entry(**self.ROW, series=1), entry(**other, series=1))
+        with pytest.raises(CohortError, match="one file is in two splits"):
+            manifest(entry(**self.ROW), entry(**other, series=1))
+        manifest(entry(**self.ROW, series=1), entry(**other, series=2))
 
 
 class TestFiles:

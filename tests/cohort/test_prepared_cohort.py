@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from dicom_phantoms import mr, series_of
 from manifest_rows import entry, manifest
+from stored_phantoms import written_mhd
 
 from medgan.cohort.manifest import digest_of
 from medgan.commands import cohort_data
@@ -19,9 +21,14 @@ from medgan.commands.cohort_data import (
     training_entries,
 )
 from medgan.commands.console import Console
-from medgan.errors import CohortError
+from medgan.errors import CohortError, FormatError
 from medgan.formats import write_volume
+from medgan.formats.byte_stream import sha256_of
 from medgan.geometry import Grid
+from medgan.phantoms.dicom_companions import JunkFiles, OtherObject
+from medgan.phantoms.dicom_folder import write_archive, write_file_set, write_series
+from medgan.phantoms.dicom_geometry_faults import MissingSlice
+from medgan.phantoms.dicom_stacks import SeveralEchoes
 from medgan.preprocessing.recipe import Recipe
 from medgan.volume import Quantity, Volume
 
@@ -64,7 +71,9 @@ def test_a_store_never_answers_with_another_file(rows, tmp_path):
     arguments = {"recipe": RECIPE, "store_root": tmp_path / "store", "console": QUIET}
     prepared_cases(rows, tmp_path, **arguments)
     other = written(tmp_path, "limb_1", seed=99)
-    with pytest.raises(CohortError, match=r"limb_1.mr.npz was made from another file than the manifest's limb_1_99"):
+    with pytest.raises(
+        CohortError, match=r"limb_1.mr.npz was made from another file than the manifest's row \(limb_1_99"
+    ):
         prepared_cases([other], tmp_path, **arguments)
 
 
@@ -134,3 +143,69 @@ def test_unpaired_training_refuses_a_subject_in_both_domains():
     assert training_entries(manifest(mr, other), source="mr", target="ct") == ((mr,), (other,))
     with pytest.raises(CohortError, match="images of domain 'ct' in the split 'train'"):
         training_entries(manifest(mr), source="mr", target="ct")
+
+
+class TestDicom:
+    """Rows whose path is a folder, a zip or a DICOMDIR."""
+
+    def row(self, root, path, **changes):
+        return entry(path=path, sha256=digest_of(root / path), **changes)
+
+    def test_a_folder_an_archive_and_a_directory_are_one_image(self, tmp_path):
+        series = series_of(OtherObject(), JunkFiles(), volume=mr())
+        write_series(series, tmp_path / "folder")
+        write_archive(series, tmp_path / "a.zip")
+        write_file_set(replace(series, beside=()), tmp_path / "set")
+        for path in ("folder", "a.zip", "set/DICOMDIR"):
+            row = self.row(tmp_path, path)
+            case = read_case(row, tmp_path)
+            assert np.array_equal(case.image.array, series.truth[0].array)
+            assert case.image.grid.same_as(series.truth[0].grid)
+            assert case.image.quantity is Quantity.MR_SIGNAL
+            assert case.image.provenance.sources[0] == row.sha256
+            assert len(case.image.provenance.sources) == 1 + len(series.slices)
+            assert case.notices == ()
+
+    def test_the_series_is_the_one_that_inspect_numbers(self, tmp_path):
+        series = series_of(SeveralEchoes(), volume=mr())
+        write_series(series, tmp_path / "study")
+        cases = [read_case(self.row(tmp_path, "study", series=n), tmp_path) for n in (1, 2)]
+        assert not np.array_equal(cases[0].image.array, cases[1].image.array)
+        assert cases[0].notices[0].startswith("Stack 1 of 2 in its series: echo")
+        with pytest.raises(FormatError, match=r"2 usable images, .* choose it in the manifest's column series: 1 \(MR"):
+            read_case(self.row(tmp_path, "study"), tmp_path)
+        with pytest.raises(FormatError, match="has no series 3"):
+            read_case(self.row(tmp_path, "study", series=3), tmp_path)
+
+    def test_what_the_gate_refuses_is_refused(self, tmp_path):
+        write_series(series_of(MissingSlice(), volume=mr()), tmp_path / "study")
+        with pytest.raises(FormatError, match=r"evenly spaced.*prepare it alone with medgan preprocess --allow-gap to"):
+            read_case(self.row(tmp_path, "study"), tmp_path)
+
+    def test_another_modality_than_the_row_says_is_refused(self, tmp_path):
+        write_series(series_of(), tmp_path / "study")
+        with pytest.raises(CohortError, match=r"limb_1 is to hold MR in domain 'mr': the file says that it holds CT"):
+            read_case(self.row(tmp_path, "study"), tmp_path)
+
+    def test_it_is_prepared_stored_and_known_again(self, tmp_path):
+        write_series(series_of(volume=mr()), tmp_path / "study")
+        row, arguments = self.row(tmp_path, "study"), {"recipe": RECIPE, "store_root": tmp_path / "s", "console": QUIET}
+        (first,) = prepared_cases([row], tmp_path, **arguments)
+        (again,) = prepared_cases([row], tmp_path, **arguments)
+        assert np.array_equal(first.image.array, again.image.array)
+        write_series(series_of(volume=mr(), seed=9), tmp_path / "other")
+        with pytest.raises(CohortError, match=r"was made from another file than the manifest's row \(its mr \(DICOM"):
+            prepared_cases([self.row(tmp_path, "other")], tmp_path, **arguments)
+
+
+def test_a_header_s_digest_of_old_is_taken_and_told(tmp_path):
+    path = written_mhd(tmp_path)
+    old = entry(path="v.mhd", sha256=sha256_of(path))
+    case = read_case(old, tmp_path)
+    assert case.notices == ("The manifest's digest covers the header only: changed voxels would not be noticed.",)
+    new = replace(old, sha256=digest_of(path))
+    assert read_case(new, tmp_path).notices == ()
+    (tmp_path / "v.raw").write_bytes(bytes([1] * 24))
+    assert read_case(old, tmp_path).image.array.max() == 1
+    with pytest.raises(CohortError, match="The file has changed"):
+        read_case(new, tmp_path)

@@ -26,6 +26,8 @@ KEYS = {
     "verdict",
     "reasons",
     "files",
+    "subject_id",
+    "case_id",
 }
 
 

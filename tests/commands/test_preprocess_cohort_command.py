@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -333,7 +334,7 @@ def test_the_store_of_real_limbs_is_read_back(medgan, shared_data, tmp_path):
     replace(whole, entries=subset).write(tmp_path / "limbs.yaml")
     study = (REPOSITORY / "configs/mr_to_ct/sts.yaml").read_text()
     config = tmp_path / "sts.yaml"
-    config.write_text(study.replace("../../data_manifests/sts_limbs.yaml", "limbs.yaml"))
+    config.write_text(re.sub(r"(?m)^  manifest: .*$", "  manifest: limbs.yaml", study))
     outcome = medgan("preprocess", config, "--data-root", shared_data, "--out", "store", "--jobs", 2, "--json")
     assert outcome.code == 0, outcome.err
     facts = outcome.json

@@ -27,6 +27,7 @@ from medgan.phantoms.dicom_header_faults import OtherEncoding, WithoutPreamble
 from medgan.phantoms.dicom_mosaic import SiemensMosaic
 from medgan.phantoms.dicom_multiframe import Enhanced
 from medgan.phantoms.dicom_pixel_faults import Compressed, PaddingOutsideCircle, PerSliceRescale
+from medgan.phantoms.dicom_projection import RadiographBeside
 from medgan.phantoms.dicom_slices import PixelForm
 from medgan.phantoms.dicom_stacks import SeveralBValues, SeveralEchoes
 from medgan.volume import Quantity, Volume
@@ -57,6 +58,10 @@ def _file_set() -> dict[str, DicomFile | bytes]:
             for path in sorted(Path(folder).rglob("*"))
             if path.is_file()
         }
+
+
+def _radiographs() -> dict[str, DicomFile | bytes]:
+    return _plain(replace(series_of(RadiographBeside(), RadiographBeside("DX"), volume=_small()), slices=()))
 
 
 def _archive() -> dict[str, DicomFile | bytes]:
@@ -90,6 +95,8 @@ SOURCES: dict[str, Callable[[], dict[str, DicomFile | bytes]]] = {
     "MR, mosaic": _mr(SiemensMosaic()),
     "file set": _file_set,
     "archive": _archive,
+    # Last in the order of names, as a new source must be: the kept mutations depend on their source's place.
+    "radiograph": _radiographs,
 }
 
 STRANGE = (
@@ -271,7 +278,8 @@ def with_syntax(data: bytes, uid: str) -> bytes:
     total = changed.find(b"\x02\x00\x00\x00UL\x04\x00")
     if total >= 0:
         length = int.from_bytes(changed[total + 8 : total + 12], "little") + len(changed) - len(data)
-        changed = changed[: total + 8] + length.to_bytes(4, "little") + changed[total + 12 :]
+        # A length that was damaged before may be smaller than what is taken away.
+        changed = changed[: total + 8] + (length % 2**32).to_bytes(4, "little") + changed[total + 12 :]
     return changed
 
 

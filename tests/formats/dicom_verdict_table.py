@@ -283,7 +283,7 @@ REFUSED = {
     "truncated pixels": Refused((TruncatedPixels("element"),), named=TruncatedPixels, words=("bytes",)),
     "truncated RLE": Refused((TruncatedPixels("element"), Compressed("rle")), named=TruncatedPixels, when="read"),
     "truncated JPEG-LS": Refused(
-        (TruncatedPixels("element"), Compressed("jpeg-ls")), named=TruncatedPixels, when="read"
+        (TruncatedPixels("element"), Compressed("jpeg-ls")), named=TruncatedPixels, when="read", words=("truncated",)
     ),
     "truncated JPEG 2000": Refused(
         (TruncatedPixels("element"), Compressed("jpeg-2000")), named=TruncatedPixels, when="read"
@@ -303,6 +303,11 @@ REFUSED = {
         named=WithoutElements,
         words=("rescale|Rescale",),
     ),
+    "two patients": Refused(
+        (AlteredElement("PatientID", "SOMEBODY ELSE", only_one=True),),
+        named=AlteredElement,
+        words=("one patient", "PatientID"),
+    ),
     "no position": Refused((header_faults.NO_POSITION,), words=("ImagePositionPatient|position",)),
     "no position in one": Refused(
         (WithoutElements(("ImagePositionPatient",), only_one=True),),
@@ -319,8 +324,7 @@ REFUSED = {
     "JPEG of 12 bits": Refused(
         (Compressed("jpeg-12-bit"),),
         lambda: coded(Quantity.MR_SIGNAL, shape=(32, 32, 2), most=4000),
-        when="read",
-        words=("JPEG",),
+        words=("more than 8 bits", "JPEG Extended", "no library"),
         options={"pixel_form": PixelForm(12)},
     ),
     "slope of zero": Refused((AlteredElement("RescaleSlope", "0"),), words=("slope|Slope",)),

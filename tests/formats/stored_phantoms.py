@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations, product
+from pathlib import Path
 from typing import Any
 
 import nibabel
@@ -125,3 +126,14 @@ def nrrd_text(*extra: str, end: str = "\n", **fields: str | None) -> bytes:
 
 SHORTS = np.arange(24, dtype=np.int16).reshape(4, 3, 2, order="F")
 """What the two headers above describe: the value is the position in the file."""
+
+
+def written_mhd(folder: Path, data: bytes = bytes(24)) -> Path:
+    """A header v.mhd of 2 x 3 x 4 bytes with its data beside it in v.raw."""
+    header = (
+        "ObjectType = Image\nNDims = 3\nDimSize = 2 3 4\nElementType = MET_UCHAR\nElementSpacing = 1 1 1\n"
+        "TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 0 0 0\nElementDataFile = v.raw\n"
+    )
+    (folder / "v.mhd").write_text(header)
+    (folder / "v.raw").write_bytes(data)
+    return folder / "v.mhd"

@@ -110,9 +110,10 @@ def test_sources_are_read_when_whole(tmp_path, source):
         path.write_bytes(file.as_bytes if isinstance(file, DicomFile) else file)
     outcomes, wrong = judged(tmp_path)
     assert wrong == []
-    assert "read" in outcomes
-    # The archive holds members that would escape: they are refused.
-    assert ("not read" in outcomes) is (source == "archive")
+    assert ("read" in outcomes) is (source != "radiograph")
+    # The archive holds members that would escape: they are refused. Radiographs are no volumes.
+    assert ("not read" in outcomes) is (source in ("archive", "radiograph"))
+    assert ("refused" in outcomes) is (source == "archive")
 
 
 def test_a_mutation_is_a_function_of_source_and_seed(tmp_path):

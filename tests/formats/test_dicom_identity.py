@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import json
 import logging
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +17,11 @@ import numpy as np
 import pytest
 from commands_support import NETWORK, Outcome, ball_volume, tiny_facts
 from dicom_phantoms import coded, mr, series_of
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from medgan.cohort import CaseEntry, Manifest
+from medgan.cohort.source_digest import digest_of
 from medgan.errors import MedganError
 from medgan.formats import write_volume
 from medgan.formats.inventory import open_image, take_inventory
@@ -54,6 +60,7 @@ from medgan.phantoms.dicom_pixel_faults import (
     RgbPixels,
     TruncatedPixels,
 )
+from medgan.phantoms.dicom_projection import RadiographBeside
 from medgan.phantoms.dicom_series import DicomSeries, dicom_series
 from medgan.phantoms.dicom_stacks import (
     SeveralAcquisitions,
@@ -75,6 +82,7 @@ CASES = {
         JunkFiles(),
         SecondSeries(),
     ),
+    "radiographs": (RadiographBeside(), RadiographBeside("DX", spacing="detector"), RadiographBeside("MG", frames=2)),
     "tilt": (GantryTilt(),),
     "padding": (PaddingOutsideCircle(),),
     "duplicate": (DuplicateSlice(),),
@@ -133,6 +141,15 @@ def test_the_search_finds_what_was_planted(tmp_path):
     ):
         (tmp_path / name).write_bytes(data)
         assert any(name in leak for leak in leaks(tmp_path))
+    picture, note = io.BytesIO(), PngInfo()
+    note.add_text("Comment", "of QXZJ00100010", zip=True)
+    Image.new("L", (4, 4)).save(picture, "PNG", pnginfo=note)
+    (tmp_path / "e.png").write_bytes(picture.getvalue())
+    inside = base64.b64encode(picture.getvalue()).decode()
+    (tmp_path / "f.html").write_text(f'<img src="data:image/png;base64,{inside}">')
+    for name in ("e.png", "f.html"):
+        assert not markers_in((tmp_path / name).read_bytes())
+        assert any(name in leak for leak in leaks(tmp_path))
     with zipfile.ZipFile(tmp_path / "d.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x.npy", b"1.2.826.0.1.7777321.4")
     assert any("d.npz" in leak for leak in leaks(tmp_path))
@@ -144,20 +161,26 @@ def leaks(folder: Path) -> list[str]:
     for path in folder.rglob("*"):
         if not path.is_file():
             continue
-        data = path.read_bytes()
-        parts = [data]
-        if data.startswith(b"\x1f\x8b"):
-            parts.append(gzip.decompress(data))
-        if data.startswith(b"PK\x03\x04"):
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                parts += [archive.read(name) for name in archive.namelist()]
-        if data.startswith(b"\x89PNG"):
-            from PIL import Image
-
-            with Image.open(path) as picture:
-                parts.append(repr(picture.info).encode())
+        parts = parts_of(path.read_bytes())
         found += [f"{path.name}: {markers}" for part in parts if (markers := markers_in(part))]
     return found
+
+
+def parts_of(data: bytes) -> list[bytes]:
+    """The bytes of a file, what is packed in them, and what a picture says besides its pixels."""
+    parts = [data]
+    if data.startswith(b"\x1f\x8b"):
+        parts += parts_of(gzip.decompress(data))
+    if data.startswith(b"PK\x03\x04"):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            parts += [archive.read(name) for name in archive.namelist()]
+            parts.append(" ".join(archive.namelist()).encode())
+    if data.startswith(b"\x89PNG"):
+        with Image.open(io.BytesIO(data)) as picture:
+            parts.append(repr(picture.info).encode())
+    for packed in re.findall(rb"base64,([A-Za-z0-9+/=]+)", data):
+        parts += parts_of(base64.b64decode(packed))
+    return parts
 
 
 def texts_of(paths: list[Path]) -> list[str]:
@@ -333,6 +356,43 @@ def test_refusals_of_translate_repeat_no_marker(medgan, tiny_bundle, tmp_path, f
     assert outcome.code == 2
     assert outcome.err
     assert not list(Path.cwd().glob("*series*"))
+
+
+@pytest.mark.parametrize("key", [(), ("--pseudonym-key", "study.key")])
+def test_pseudonyms_repeat_no_marker(medgan, tmp_path, key):
+    write_series(ball_series(RadiographBeside()), tmp_path / FOLDER)
+    facts = medgan("inspect", tmp_path / FOLDER, *key, "--json").json
+    ids = {(item["subject_id"], item["case_id"]) for item in facts["items"]}
+    assert len(ids) == 1
+    assert all(each for each in ids.pop())
+    assert medgan("inspect", tmp_path / FOLDER, *key).code == 0
+    outcome = medgan("preprocess", tmp_path / FOLDER, "--recipe", "isotropic_1mm", *key, "--json")
+    assert outcome.code == 0, outcome.err
+
+
+def test_a_cohort_of_marked_studies_repeats_no_marker(medgan, tmp_path):
+    """Its messages, case store, CSV and HTML with thumbnails; studies lie in folders named after the patient."""
+    root, rows = tmp_path / "data", []
+    for number, faults in enumerate(((), (GantryTilt(8.0),), (MissingSlice(),), (TruncatedPixels("file"),), ())):
+        folder = root / f"{FOLDER}_{number}"
+        write_series(ball_series(Localizer(), OtherObject(), *faults), folder)
+        sha256 = digest_of(folder) if number < 4 else "0" * 64
+        case = f"case_{number}"
+        rows.append(CaseEntry(case, case, "train", "mr", "MR", "mr_signal", folder.name, sha256))
+    archive = write_archive(ball_series(), root / f"{FOLDER}.zip", folder=FOLDER)
+    rows.append(CaseEntry("zip", "zip", "test", "mr", "MR", "mr_signal", archive.name, digest_of(archive)))
+    rows.append(CaseEntry("gone", "gone", "test", "mr", "MR", "mr_signal", f"{FOLDER}_gone", "1" * 64))
+    facts = {"title": "Limbs", "license": "none", "citation": "none", "obtain": "none"}
+    Manifest(**facts, entries=tuple(rows)).write(tmp_path / "limbs.yaml")
+    stages = "[{stage: reorient}, {stage: body_mask}, {stage: mr_percentiles, percentiles: [20, 99]}]"
+    (tmp_path / "study.yaml").write_text(f"data: {{manifest: limbs.yaml}}\nrecipe: {{source: {stages}}}\n")
+    arguments = ("preprocess", tmp_path / "study.yaml", "--data-root", root, "--out", "store", "--jobs", 1)
+    outcome = medgan(*arguments)
+    assert outcome.code == 3
+    assert outcome.out.startswith("2 accepted, 1 corrected, 4 refused\n")
+    assert {p.suffix for p in Path("store").rglob("*") if p.is_file()} == {".npz", ".json", ".csv", ".html"}
+    # Again, from the store, and as JSON.
+    assert medgan(*arguments, "--json").code == 3
 
 
 def test_a_filled_gap_repeats_no_marker(medgan, tiny_bundle, tmp_path):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from test_real_files import READ, REFUSED
 
 from medgan.formats.inventory import take_inventory
 
@@ -15,7 +17,7 @@ PROSTATE = "prostate/ProstateX_dicom/ProstateX-0000/07-07-2011"
 class Expected(NamedTuple):
     kind: str
     modality: str
-    shape: tuple[int, int, int] | None
+    shape: tuple[int, ...] | None
     verdict: str
     reasons: tuple[str, ...] = ()
 
@@ -112,8 +114,16 @@ VERDICTS: dict[str, tuple[list[Expected], list[str]]] = {
         ],
         [],
     ),
-    # A pair of secondary captures of modality CR in one series, and a CR in ACR-NEMA style: projections, no volumes.
-    "cxr/dicom": ([], ["radiograph", "radiograph"]),
+    # A pair of secondary captures of modality CR in one series, 8 bit, JPEG baseline (which is lossy), 0.168 mm; and a
+    # CR of 10 bits, inverted, whose header states no distance: projections, no volumes.
+    "cxr/dicom": (
+        [
+            Expected("radiograph", "CR", (1024, 1024), "accepted", ("compression is lossy",)),
+            Expected("radiograph", "CR", (1024, 1024), "accepted", ("compression is lossy",)),
+            Expected("radiograph", "CR", (440, 440), "accepted"),
+        ],
+        [],
+    ),
     f"{PROSTATE}/4.000000-t2tsetra-00702": ([Expected("dicom_series", "MR", (384, 384, 19), "accepted")], []),
     f"{PROSTATE}/6.000000-ep2ddifftraDYNDIST-69284": ([diffusion(1, 50), diffusion(2, 400), diffusion(3, 800)], []),
     f"{PROSTATE}/7.000000-ep2ddifftraDYNDISTADC-48780": (
@@ -160,7 +170,7 @@ def test_folder_gets_the_verdict_that_was_written_down_before(shared_data, folde
         pytest.skip(f"{path.name} is absent")
     expected, other = VERDICTS[folder]
     inventory = take_inventory([path])
-    found = [item for item in inventory.items if item.kind.startswith("dicom")]
+    found = [item for item in inventory.items if item.kind.startswith(("dicom", "radiograph"))]
     assert [(i.kind, i.modality, i.shape, i.verdict) for i in found] == [tuple(each)[:4] for each in expected]
     for item, each in zip(found, expected):
         for words in each.reasons:
@@ -168,3 +178,57 @@ def test_folder_gets_the_verdict_that_was_written_down_before(shared_data, folde
         if item.verdict == "accepted" and item.kind == "dicom_series":
             assert item.reasons == ()
     assert [each.kind for each in inventory.other] == other
+
+
+ROOTS = ("dicom_nasty", "nifti_nasty", "cxr/dicom", "prostate/ProstateX_dicom", "mrct")
+GROUND_TRUTH = "_ground_truth"
+"""In the names of NIfTI files that are oracles for the DICOM beside them, not scans to be judged."""
+
+
+def _is_dicom(path: Path) -> bool:
+    """Looked for without the reader: the magic, or a data set that begins with group 8."""
+    head = path.read_bytes()[:132]
+    return head[128:] == b"DICM" or head[:2] == b"\x08\x00"
+
+
+def test_every_folder_with_dicom_has_a_row(shared_data):
+    missing = []
+    for root in ROOTS:
+        folders = {path.parent for path in (shared_data / root).rglob("*") if path.is_file() and _is_dicom(path)}
+        for folder in folders:
+            name = folder.relative_to(shared_data)
+            # A row for a folder above is enough where that is how a study is given.
+            if not any(str(each) in VERDICTS for each in (name, *name.parents)):
+                missing.append(str(name))
+    assert missing == []
+
+
+def test_every_image_file_has_a_row(shared_data):
+    files = [path for root in ROOTS for path in (shared_data / root).rglob("*") if _has_image_suffix(path.name)]
+    missing = []
+    for path in files:
+        name = path.relative_to(shared_data).as_posix()
+        is_like_others = name.startswith("mrct/sts_ibsi/nifti/") or GROUND_TRUTH in path.name
+        if name not in READ and name not in REFUSED and not is_like_others:
+            missing.append(name)
+    assert missing == []
+    assert len(files) > 100
+
+
+def _has_image_suffix(name: str) -> bool:
+    return name.endswith((".nii", ".nii.gz", ".nhdr", ".nrrd", ".mha", ".mhd", ".hdr", ".img"))
+
+
+def test_all_limbs_are_accepted_without_a_word(shared_data):
+    """All twenty were written by one converter: float32, LPS, both forms equal, millimeters."""
+    files = sorted((shared_data / "mrct/sts_ibsi/nifti").rglob("*.nii.gz"))
+    if not files:
+        pytest.skip("the limbs are absent")
+    items = take_inventory(files).items
+    assert len(items) == len(files) == 80
+    assert {(item.kind, item.verdict, item.orientation, item.reasons) for item in items} == {
+        ("nifti", "accepted", "LPS", ())
+    }
+    for ct, ct_mask, mr, mr_mask in zip(*[iter(items)] * 4, strict=True):
+        assert ct.grid.same_as(ct_mask.grid, tolerance_voxel=1e-4)
+        assert mr.grid.same_as(mr_mask.grid, tolerance_voxel=1e-4)

@@ -94,7 +94,7 @@ def test_a_refused_neighbor_does_not_stand_in_the_way(tmp_path):
     write_series(series_of(MissingSlice(), seed=9), tmp_path / "gap")
     inventory = take_inventory([tmp_path])
     assert inventory.one().verdict == "accepted"
-    assert inventory.one().read().notices == ("1 other image(s) beside it are refused: medgan inspect says why.",)
+    assert inventory.one().read().notices == ("1 other image is refused beside it: medgan inspect says why.",)
     assert inventory.one(1).read().notices == ()
     with pytest.raises(FormatError, match="2 usable images"):
         inventory.one(allow_gap=True)

@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 from medgan.errors import BundleError
 from medgan.inference import bundle as bundle_module
 from medgan.inference.bundle import CARD_FILE, FACTS_FILE, WEIGHTS_FILE, ModelBundle, embedded_names, find_bundle
-from medgan.inference.bundle_facts import FACTS as TASKS
+from medgan.inference.facts_table import FACTS as TASKS
+from medgan.networks.table import NETWORKS
 from medgan.networks.residual_generator import ResidualGenerator
 from medgan.preprocessing.intensity import PiecewiseHu
 from medgan.preprocessing.recipe import Recipe
@@ -265,7 +266,7 @@ class TestDamage:
 
     def test_an_unknown_network(self, copy):
         message = refusal(rewritten(copy, "network", "name", value="os.system"), network=True)
-        assert "must be one of patch_discriminator, residual_generator" in message
+        assert f"must be one of {', '.join(NETWORKS)}" in message
         assert "tiny asks for 'os.system'" in message
 
     @pytest.mark.parametrize(

@@ -15,7 +15,16 @@ from pydantic import ValidationError
 from medgan.cohort import Case
 from medgan.errors import CohortError, InferenceError
 from medgan.geometry import Grid
-from medgan.inference.domain_check import FEATURES, HISTOGRAM_BINS, Fingerprint, TrainedDomain, fingerprint_of
+from medgan.inference.domain_check import (
+    FEATURES,
+    HISTOGRAM_BINS,
+    DomainCheck,
+    Fingerprint,
+    TrainedDomain,
+    domain_warning,
+    fingerprint_of,
+    leave_one_out,
+)
 from medgan.volume import LabelMap, Quantity, Volume
 
 USUAL = {
@@ -98,6 +107,38 @@ class TestCheck:
         assert check.status == "unknown"
         assert check.reasons == (f"the model carries {count} training fingerprints and a comparison needs three",)
         assert check.features == USUAL
+
+
+class TestLeaveOneOut:
+    def test_each_case_is_judged_by_the_others(self):
+        near = [fingerprint(10, extent_k_mm=extent) for extent in (190.0, 200.0, 205.0, 210.0)]
+        checks = leave_one_out([*near, fingerprint(10, extent_k_mm=600.0)])
+        assert [check.status for check in checks] == ["inside"] * 4 + ["outside"]
+        assert "extent of the body along the third axis" in checks[-1].reasons[0]
+
+    def test_of_three_cases_none_can_be_judged(self):
+        assert {check.status for check in leave_one_out(TRAINED.cases[:3])} == {"unknown"}
+
+
+ABOUT = {"model": "mr-to-ct", "trained_anatomy": "limb, T1"}
+
+
+class TestWarning:
+    def test_inside_there_is_none(self):
+        assert domain_warning("x", TRAINED.check(TRAINED.cases[0]), **ABOUT) is None
+
+    def test_outside_it_is_one_sentence_with_all_reasons(self):
+        sentence = domain_warning("x.nii", TRAINED.check(fingerprint(1, extent_k_mm=900.0)), **ABOUT)
+        assert sentence.startswith("Warning: x.nii is outside the domain that mr-to-ct was trained on (limb, T1), so")
+        assert sentence.count("; ") == 1
+        assert sentence.count(". ") == 0
+        assert sentence.endswith(".")
+
+    def test_unknown_is_said_too(self):
+        check = DomainCheck(status="unknown", reasons=("why",), features={})
+        assert domain_warning("x", check, **ABOUT) == (
+            "Warning: whether x is what mr-to-ct was trained on cannot be told: why."
+        )
 
 
 class TestDistance:

@@ -48,7 +48,9 @@ def batch() -> CycleGANBatch:
 def test_the_terms_are_the_squared_distance_to_the_wanted_class():
     bright, dark = torch.full((1, 1, 4, 4), 1.0), torch.full((1, 1, 4, 4), -1.0)
     p = float(torch.sigmoid(torch.tensor(3.0)))
-    cycles = Cycles(synthetic_target=bright, reconstructed_source=dark, synthetic_source=bright, reconstructed_target=dark)
+    cycles = Cycles(
+        synthetic_target=bright, reconstructed_source=dark, synthetic_source=bright, reconstructed_target=dark
+    )
     terms = class_terms(cycles, judge=MeanJudge(), weight=2.0)
     assert float(terms["class_target"]) == pytest.approx(2 * (1 - p) ** 2)
     assert float(terms["class_source"]) == pytest.approx(2 * p**2)

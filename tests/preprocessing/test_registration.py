@@ -177,10 +177,12 @@ class TestRefused:
     def test_the_best_place_must_be_found_from_two_starts(self, monkeypatch, ends, words):
         subject = phantom("head", 6)
         case = Case("c", "s", {"mr": subject.mr, "ct": subject.ct})
-        searches = iter(ends)
+        searches, refined = iter(ends), []
 
         def found(**options):
-            if options["levels_mm"] == QUICK[-1:]:
+            if options["levels_mm"] == QUICK[-1:] or refined:
+                # Half turns are looked for after that: none is better.
+                refined.append(options)
                 return RigidFit(options["start"], 1.0)
             end = next(searches)
             return None if end is None else RigidFit(movement((end[0], 0, 0)), end[1])
@@ -192,6 +194,38 @@ class TestRefused:
         else:
             with pytest.raises(PreprocessingError, match=words):
                 stage(case)
+
+    @pytest.mark.parametrize(
+        ("axis", "gain", "is_refused"), [("xyz"[n], 0.1, True) for n in range(3)] + [("z", -0.1, False)]
+    )
+    def test_a_place_that_fits_better_after_half_a_turn(self, monkeypatch, axis, gain, is_refused):
+        """The search is real where it lies; that from the other side reports the gain."""
+        subject = phantom("limb", 3)
+        case = Case("c", "s", {"mr": subject.mr, "ct": subject.ct})
+        half = Rotation.from_euler(axis, 180, degrees=True).as_matrix()
+        search, turned = registration.rigid_fit, []
+
+        def found(**options):
+            start = options["start"]
+            if rotation_degrees(start) < 90:
+                return search(**options)
+            if not np.allclose(start[:3, :3], half, atol=0.1):
+                return None
+            turned.append(start)
+            here = search(**{**options, "start": np.eye(4)})
+            return RigidFit(start, here.mutual_information + gain)
+
+        monkeypatch.setattr(registration, "rigid_fit", found)
+        # A limb turned end over end keeps half of its body's box at least.
+        stage = Registration(fixed="mr", moving="ct", levels_mm=QUICK, least_overlap=0.2)
+        if is_refused:
+            with pytest.raises(
+                PreprocessingError, match=r"at most 30 degrees: turned by (1[78]\d) degrees the images fit"
+            ):
+                stage(case)
+        else:
+            assert stage(case).images["ct"].provenance.steps[-1].parameters["rotation_degrees"] < 2
+        assert len(turned) == 1
 
     def test_a_missing_image_and_a_specimen(self):
         subject = phantom("head", 1)

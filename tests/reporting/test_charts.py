@@ -5,7 +5,7 @@ import matplotlib.image
 import pytest
 
 from medgan.errors import ReportError
-from medgan.reporting.charts import error_strip, training_curves
+from medgan.reporting.charts import error_strip, score_scatter, training_curves
 
 ROWS = [{"step": i, "loss": 1 / (1 + i), "note": "text", **({"mae": 70.0} if i == 8 else {})} for i in range(40)]
 
@@ -54,3 +54,12 @@ def test_strip_refusals():
         error_strip({}, label="HU")
     with pytest.raises(ReportError, match="'model' has no value"):
         error_strip({"model": [None, math.nan]}, label="HU")
+
+
+def test_a_score_scatter_repeats_and_rings_the_chosen_one():
+    groups = {"fold 0": [(1.0, 80.0), (2.0, 90.0)], "fold 1": [(1.5, 85.0)]}
+    plain = score_scatter(groups, x_label="score", y_label="MAE, HU")
+    assert plain == score_scatter(groups, x_label="score", y_label="MAE, HU")
+    assert plain != score_scatter(groups, x_label="score", y_label="MAE, HU", marked={"fold 0": 1})
+    with pytest.raises(ReportError, match="at least one pair"):
+        score_scatter({"fold 0": []}, x_label="score", y_label="MAE, HU")
