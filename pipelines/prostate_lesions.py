@@ -4,8 +4,8 @@
     python pipelines/prostate_lesions.py configs/prostate_lesions/sts_tumors.yaml --data-root ~/data
 
 Every step leaves finished files in the study folder and is skipped where they are there, so that the same command
-continues an interrupted study, to the bits of an uninterrupted one. Predictions, measures and report are made of the
-trainings that are finished: with --until report after an interruption they show what there is.
+continues an interrupted study, to the bits of an uninterrupted one. The step table reports the arms before
+the small-data curve is trained; the last step writes the report anew, with the curve.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from __future__ import annotations
 from medgan.commands.pipeline import Step, run_pipeline
 from medgan.commands.segmentation_evaluation import evaluate_step
 from medgan.commands.segmentation_study import curve_step, predict_step, prepare_step, train_step
-from medgan.commands.segmentation_study_report import report_step
+from medgan.commands.segmentation_study_report import report_step, table_step
 
 STEPS = (
     Step("prepare", prepare_step),
     Step("train", train_step),
+    Step("table", table_step),
     Step("curve", curve_step),
     Step("predict", predict_step),
     Step("evaluate", evaluate_step),

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from medgan.commands.training_settings import CycleGANExperiment, read_experiment
+from medgan.commands.training_settings import EXPERIMENTS, CycleGANExperiment, read_experiment
 from medgan.errors import SettingsError
 from medgan.settings import meant, read_yaml
 
+METHODS = ", ".join(EXPERIMENTS)
 CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs" / "mr_to_ct").glob("*.yaml"))
 LIMBS: dict[str, Any] = yaml.safe_load(next(c for c in CONFIGS if c.stem == "sts").read_text(encoding="utf-8"))
 
@@ -70,7 +71,8 @@ def refusal(read, tmp_path) -> Callable[..., str]:
 def test_every_configuration_of_the_project_is_valid(file):
     experiment, values = read_experiment(file)
     assert experiment.method == values["method"]
-    assert experiment.method_settings().steps == values["cyclegan"]["steps"]
+    if experiment.method == "cyclegan":
+        assert experiment.method_settings().steps == values["cyclegan"]["steps"]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_did_you_mean_at_every_level(refusal, path, wrong, meant_word):
         (("recipe", "source", 0), "stage, codes"),
         (("recipe", "target", 3), "stage, label, margin_mm"),
         (("recipe",), "source, target"),
-        (("cyclegan", "weights"), "adversarial, cycle, identity, structure"),
+        (("cyclegan", "weights"), "adversarial, cycle, identity, structure, phantoms"),
         (("sampling",), "focal, focus, flip_axes, gain"),
     ],
 )
@@ -177,7 +179,7 @@ def test_a_word_like_no_other_gets_the_list_alone(refusal):
             "method must say what to train: found 'cyclgan'. Did you mean 'cyclegan'?",
         ),
         (with_value("method", to=["cyclegan"]), "method must say what to train: found ['cyclegan']."),
-        (without("method"), "method must say what to train: found None. Known: cyclegan."),
+        (without("method"), f"method must say what to train: found None. Known: {METHODS}."),
     ],
 )
 def test_what_is_missing_or_wrong(refusal, values, message):
@@ -196,6 +198,36 @@ def test_all_faults_at_once(refusal):
         assert part in message
 
 
+class TestWhatIsKnownBeforehand:
+    """A ring and phantoms correct a prior; each needs what it works on."""
+
+    def test_emphasis_becomes_normalized(self, read):
+        warm = read(LIMBS).method_settings().warm_start
+        assert warm.emphasis.factor == LIMBS["bone_emphasis"]["factor"]
+        assert warm.knots[0][1] < warm.emphasis.above < 1
+        assert read(LIMBS).attention().share == LIMBS["bone_emphasis"]["share"]
+        assert read(without("bone_emphasis")).attention() is None
+
+    def test_the_ring_asks_for_a_table(self, read):
+        assert read(LIMBS).contrast_prior() is not None
+        assert read(without("cortical_ring")).contrast_prior() is None
+
+    def test_a_ring_without_a_table_is_refused(self, refusal):
+        values = without("prior_table")
+        values["cyclegan"]["warm_start"]["knots"] = [[-1, 0.5], [1, -0.5]]
+        assert "cortical_ring corrects a prior: give prior_table too" in refusal(values)
+
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            (without("varied_limbs"), "varied_limbs and cyclegan.weights.phantoms belong together"),
+            (with_value("cyclegan", "weights", "phantoms", to=0.0), "belong together: give both or none"),
+        ],
+    )
+    def test_what_does_not_fit_together(self, refusal, values, message):
+        assert message in refusal(values)
+
+
 class TestPriorTable:
     def test_it_becomes_normalized_knots(self, read):
         settings = read(with_value("prior_table", to=[[-1, -1024], [0, -160], [1, 3000]])).method_settings()
@@ -205,9 +237,12 @@ class TestPriorTable:
 
     def test_without_it_the_method_keeps_its_own(self, read):
         values = without("prior_table")
+        for name in ("cortical_ring", "varied_limbs", "bone_emphasis"):
+            del values[name]
+        del values["cyclegan"]["weights"]["phantoms"]
         values["cyclegan"]["warm_start"]["knots"] = [[-1, 0.5], [1, -0.5]]
         experiment = read(values)
-        assert experiment.method_settings() is experiment.cyclegan
+        assert experiment.method_settings() == experiment.cyclegan
         assert experiment.cyclegan.warm_start.knots == ((-1, 0.5), (1, -0.5))
 
 

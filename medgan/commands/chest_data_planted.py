@@ -51,7 +51,8 @@ def planted_chests(settings: PlantedLesionSettings, *, base: Path, data_root: Pa
         license=manifest.license,
         citation=manifest.citation,
         notices=(
-            "The lesions are planted. The radiographs' own findings are not used: they are too few for a classifier.",
+            f"The lesions are planted. The radiographs' own findings are not used: {len(manifest.entries)} images are "
+            "too few for a classifier of them.",
         ),
     )
 
@@ -79,13 +80,14 @@ def _planted(
     for subject, background in zip(subjects, backgrounds, strict=True):
         lungs = estimated_lungs(background)
         for variant in range(variants):
+            share = numpy_generator(settings.seed, "contrast", subject, variant).uniform(settings.faintest, 1)
             planted = plant_lesion(
                 background,
                 generator=numpy_generator(settings.seed, "lesion", subject, variant),
                 lungs=lungs,
                 height_mm=settings.height_mm,
                 kind=settings.lesion,
-                contrast=settings.contrast,
+                contrast=settings.contrast * share,
                 scale=settings.scale,
             )
             for label, (image, twin) in enumerate(((background, planted.image), (planted.image, background))):

@@ -107,8 +107,8 @@ def strengths(models: ExplainedModels, real: Tensor, settings: ExplainSettings) 
         found = calibrated_transforms(scored, real, keep=settings.keep, batch=settings.batch)
         table = tuple(UsedStrength(one.transform.text, one.kept, one.usable) for one in found)
         sentence = (
-            f"Strengths were chosen on {len(real)} real images: the strongest at which at least {settings.keep:.0%} keep "
-            "their class."
+            f"Strengths were chosen on {len(real)} real images: the strongest at which at least {settings.keep:.0%} "
+            "keep their class."
         )
         return Strengths(tuple(one.transform for one in found if one.usable), table, sentence)
     before = scored.probabilities(real, batch=settings.batch).argmax(1)
@@ -187,15 +187,14 @@ def explained_direction(
     )
     judged = verdicts(scored, found, transforms=transforms, second=models.second_scored, batch=settings.batch)
     chosen = _chosen(len(images), settings, found.direction)
+    near = _neighbors(models, found, chosen, gallery, gallery_names, settings.batch)
     choices = _choices(settings, report, precision, has_gradients=models.classifier.has_gradients)
     cases: list[ExplainedCase] = []
     with console.progress(f"explaining {found.direction}") as advance:
         for done, n in enumerate(chosen, start=1):
             case = read_case(folder, images[n].case_id, request=request)
             if case is None:
-                case = _explained(
-                    models, found, n, judged[n], images[n], gallery, gallery_names, transforms, choices, settings
-                )
+                case = _explained(models, found, n, judged[n], images[n], near.get(n), transforms, choices, settings)
                 write_case(folder, case, request=request, placement=images[n].placement)
             cases.append(case)
             advance(done, len(chosen))
@@ -239,8 +238,7 @@ def _explained(
     n: int,
     verdict: Verdict,
     image: ExplainedImage,
-    gallery: Tensor,
-    gallery_names: Sequence[str],
+    near: _Found | None,
     transforms: Sequence[Transform],
     choices: ExplanationSettings,
     settings: ExplainSettings,
@@ -257,7 +255,7 @@ def _explained(
     )
     others: tuple[Alternative, ...] = ()
     if bool(found.correct[n]):
-        others = _alternatives(models, one, gallery, gallery_names, transforms, settings)
+        others = _alternatives(models, one, near, transforms, settings)
     explanation = explained_cases(
         models.scored,
         one,
@@ -270,46 +268,68 @@ def _explained(
     return ExplainedCase(explanation, _grad_cams(models, one), _facts(image))
 
 
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A counterfactual of another way, before it is judged."""
+
+    way: str
+    image: Tensor
+    distance: float
+    in_features: float | None
+    note: str = ""
+
+
+def _neighbors(
+    models: ExplainedModels,
+    found: Counterfactuals,
+    chosen: Sequence[int],
+    gallery: Tensor,
+    names: Sequence[str],
+    batch: int,
+) -> dict[int, _Found]:
+    """Return the nearest neighbor of each chosen query; the gallery goes through the classifier once."""
+    from medgan.explanation.alternative import nearest_neighbors
+
+    classifier = models.classifier
+    if not len(gallery) or not classifier.has_gradients or not classifier.target_layer:
+        return {}
+    near = nearest_neighbors(models.scored, found.real[list(chosen)], gallery, batch=batch)
+    return {
+        n: _Found(
+            "nearest neighbor",
+            near.images[k : k + 1],
+            float(near.distance_l2[k]),
+            float(near.distance_feature[k]),
+            f"case {names[int(near.index[k])]}",
+        )
+        for k, n in enumerate(chosen)
+    }
+
+
 def _alternatives(
     models: ExplainedModels,
     one: Counterfactuals,
-    gallery: Tensor,
-    names: Sequence[str],
+    near: _Found | None,
     transforms: Sequence[Transform],
     settings: ExplainSettings,
 ) -> tuple[Alternative, ...]:
-    from medgan.explanation.alternative import gradient_mutations, nearest_neighbors
+    from medgan.explanation.alternative import gradient_mutations
 
     if not models.classifier.has_gradients:
         return ()
-    scored, made = models.scored, []
-    if len(gallery) and scored.target_layer:
-        near = nearest_neighbors(scored, one.real, gallery, batch=settings.batch)
-        made.append(
-            (
-                "nearest neighbor",
-                near.images,
-                float(near.distance_l2[0]),
-                float(near.distance_feature[0]),
-                f"case {names[int(near.index[0])]}",
-            )
-        )
-    changed = gradient_mutations(scored, one.real, target=one.target, batch=settings.batch)
+    made = [] if near is None else [near]
+    changed = gradient_mutations(models.scored, one.real, target=one.target, batch=settings.batch)
     if bool(changed.flipped[0]):
-        made.append(("gradient mutation", changed.images, float(changed.distance_l2[0]), None, ""))
-    return tuple(_alternative(models, one, transforms, settings, *parts) for parts in made)
+        made.append(_Found("gradient mutation", changed.images, float(changed.distance_l2[0]), None))
+    return tuple(_alternative(models, one, other, transforms, settings) for other in made)
 
 
 def _alternative(
     models: ExplainedModels,
     one: Counterfactuals,
+    other: _Found,
     transforms: Sequence[Transform],
     settings: ExplainSettings,
-    way: str,
-    fake: Tensor,
-    distance: float,
-    in_features: float | None,
-    note: str,
 ) -> Alternative:
     from medgan.explanation.explanation import Alternative
     from medgan.explanation.verdict import judged_images
@@ -317,7 +337,7 @@ def _alternative(
     verdict = judged_images(
         models.scored,
         real=one.real,
-        fake=fake,
+        fake=other.image,
         source=one.source,
         target=one.target,
         transforms=transforms,
@@ -325,15 +345,15 @@ def _alternative(
         threshold=settings.threshold,
         batch=settings.batch,
     )[0]
-    probabilities = models.scored.probabilities(fake, batch=settings.batch)[0]
+    probabilities = models.scored.probabilities(other.image, batch=settings.batch)[0]
     return Alternative(
-        way=way,
-        image=fake[0, 0].numpy(),
+        way=other.way,
+        image=other.image[0, 0].numpy(),
         probabilities=tuple(probabilities.tolist()),
-        distance_l2=distance,
-        distance_feature=in_features,
+        distance_l2=other.distance,
+        distance_feature=other.in_features,
         verdict=verdict,
-        note=note,
+        note=other.note,
     )
 
 

@@ -199,7 +199,12 @@ def read_images(
 
 
 def _read(
-    row: ListedRadiograph, domain: RadiographDomain, classes: Sequence[str], model: str, accept_domain: bool, console: Console
+    row: ListedRadiograph,
+    domain: RadiographDomain,
+    classes: Sequence[str],
+    model: str,
+    accept_domain: bool,
+    console: Console,
 ) -> ExplainedImage:
     from medgan.formats.radiograph import read_radiograph
     from medgan.inference.classifier_input import prepared_radiograph
@@ -209,9 +214,7 @@ def _read(
         raise CohortError(f"Case {row.case_id} has label {row.label!r}. {meant(row.label, list(classes))}")
     file = read_radiograph(row.file)
     # The file's own name may be a person's; the case's name is not.
-    prepared = prepared_radiograph(
-        file.radiograph, domain, name=row.case_id, model=model, accept_domain=accept_domain
-    )
+    prepared = prepared_radiograph(file.radiograph, domain, name=row.case_id, model=model, accept_domain=accept_domain)
     for notice in (*file.notices, *prepared.notices):
         console.notice(f"{row.case_id}: {notice}")
     return ExplainedImage(
@@ -233,9 +236,9 @@ def _read(
 
 
 def _modality(file: Path) -> str:
+    from medgan.formats.dicom_file import opened_dicom
     from medgan.formats.stored_file import DiskFile
     from medgan.formats.stored_image import file_size
-    from medgan.formats.dicom_file import opened_dicom
 
     opened = opened_dicom(DiskFile(file, file_size(file)))
     return (opened.modality or "image").lower() if opened is not None else "image"

@@ -184,7 +184,9 @@ def looked_at(models: ExplainedModels, images: npt.NDArray[np.float32], methods:
         if method not in METHODS:
             raise SettingsError(f"{method!r} is not an attribution method. {meant(method, list(METHODS))}")
     size = models.classifier.domain.input_size
-    probes = images[:: max(1, len(images) // 32)] if len(images) >= 8 else np.concatenate([images, phantom_probes(size)])
+    probes = (
+        images[:: max(1, len(images) // 32)] if len(images) >= 8 else np.concatenate([images, phantom_probes(size)])
+    )
     report = preflight(models.scored, torch.from_numpy(np.ascontiguousarray(probes))[:, None], methods=methods)
     if report.fatal:
         reasons = " ".join(one.reason for one in report.failures if one.fatal)

@@ -129,7 +129,9 @@ def _case(record: dict[str, Any], images: dict[str, Any]) -> ExplainedCase:
 def _map(record: dict[str, Any], images: dict[str, Any]) -> AttributionMap:
     check = record["randomization"]
     if check is not None:
-        check = Randomization(**_known(Randomization, {k: tuple(v) if isinstance(v, list) else v for k, v in check.items()}))
+        check = Randomization(
+            **_known(Randomization, {k: tuple(v) if isinstance(v, list) else v for k, v in check.items()})
+        )
     return AttributionMap(
         **_known(AttributionMap, record, values=images.get(f"map_{record['method']}"), randomization=check)
     )

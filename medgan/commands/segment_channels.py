@@ -7,15 +7,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from medgan.cohort import Case
 from medgan.commands.console import Console
 from medgan.commands.prostate_channels import chosen_series, facts_of
 from medgan.errors import FormatError, InferenceError, SettingsError
 from medgan.formats import Inventory, InventoryItem
-from medgan.volume import Quantity, Volume
+from medgan.volume import LabelMap, Quantity, Volume
 
 if TYPE_CHECKING:
     from medgan.inference.segmentation_facts import ChannelFacts, SegmentationFacts
+
+ALIGN_LEVELS_MM = (4.0, 2.0)
+MOST_SHIFT_MM, MOST_DEGREES = 12.0, 6.0
+"""What patients move between two series; free choices."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,35 +132,55 @@ def aligned(case: Case, facts: SegmentationFacts) -> Case:
 
     Raises
     ------
-    PreprocessingError
-        If a search did not end in a place that can be right.
+    InferenceError
+        If images hardly overlap, or are moved further than patients move between two series of one study.
+
+    Notes
+    -----
+    Mutual information within the model's field, started where the headers put the images: a correction, no search. The
+    whole pelvis has several maxima, tens of millimeters apart.
     """
-    from medgan.preprocessing.registration import Registration
+    from medgan.inference.segmenter_channels import coverage_mask, working_grid
+    from medgan.preprocessing.rigid_search import moved_grid, rigid_fit, rotation_degrees
 
     first = facts.channels[0].name
-    groups: list[list[str]] = []
-    for channel in facts.channels[1:]:
-        if channel.name not in case.images:
-            continue
-        grid = case.images[channel.name].grid
-        group = next((g for g in groups if case.images[g[0]].grid.same_as(grid)), None)
-        if group is None:
-            groups.append([channel.name])
-        else:
-            group.append(channel.name)
-    for names in groups:
+    if first not in case.images:
+        return case
+    fixed = case.images[first]
+    working = working_grid(fixed, facts.working)
+    region = LabelMap(coverage_mask(working, fixed.grid), fixed.grid)
+    for names in _by_grid(case, [c.name for c in facts.channels[1:] if c.name in case.images]):
         # The last of a group is the diffusion-weighted image, which shows the body; a map of ADC is noise outside.
-        leader = names[-1]
-        pair = Case(case.case_id, case.subject_id, {first: case.images[first], leader: case.images[leader]})
-        moved = Registration(fixed=first, moving=leader, moving_labels=())(pair)
-        grid = moved.images[leader].grid
+        leader = case.images[names[-1]]
+        fit = rigid_fit(fixed=fixed, moving=leader, region=region, start=np.eye(4), levels_mm=ALIGN_LEVELS_MM)
+        center = working.world((np.asarray(working.shape) - 1) / 2)
+        shift = np.inf if fit is None else np.linalg.norm(fit.to_fixed[:3, :3] @ center + fit.to_fixed[:3, 3] - center)
+        angle = 0.0 if fit is None else rotation_degrees(fit.to_fixed)
+        if fit is None or shift > MOST_SHIFT_MM or angle > MOST_DEGREES:
+            found = "hardly any overlap" if fit is None else f"{shift:.0f} mm and {angle:.0f} degrees"
+            raise InferenceError(
+                f"--align corrects at most {MOST_SHIFT_MM:g} mm and {MOST_DEGREES:g} degrees: found {found} for "
+                f"{', '.join(names)}. The search went astray or the images are of different places; leave --align out."
+            )
         for name in names:
             volume: Volume = case.images[name]
-            provenance = volume.provenance.then("align", affine=grid.affine.round(9).tolist())
+            grid = moved_grid(volume.grid, fit.to_fixed)
+            provenance = volume.provenance.then("align", to_fixed=fit.to_fixed.round(9).tolist())
             case = case.with_image(name, replace(volume, grid=grid, provenance=provenance))
-        for notice in moved.notices:
-            case = case.with_notice(notice)
+        case = case.with_notice(f"{', '.join(names)} moved onto {first}: {shift:.1f} mm and {angle:.1f} degrees.")
     return case
+
+
+def _by_grid(case: Case, names: Sequence[str]) -> list[list[str]]:
+    groups: list[list[str]] = []
+    for name in names:
+        grid = case.images[name].grid
+        group = next((g for g in groups if case.images[g[0]].grid.same_as(grid)), None)
+        if group is None:
+            groups.append([name])
+        else:
+            group.append(name)
+    return groups
 
 
 def _inventory(study: Path, console: Console) -> Inventory:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from medgan.commands.segmentation_study import Job, finished_jobs, tested_cases
+from medgan.commands.segmentation_study import Job, finished_jobs, held_out_cases
 from medgan.commands.study import Study
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def evaluate_step(study: Study) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for job in finished_jobs(study):
         folder = study.folder / "evaluation" / job.name
-        experiment, entries, cases, root = tested_cases(study, job)
+        experiment, entries, cases, root = held_out_cases(study, job)
         rows = []
         for entry, case in zip(entries, cases):
             path = folder / f"{entry.case_id}.json"
@@ -173,7 +173,7 @@ def calibration_results(study: Study, jobs: Sequence[Job]) -> CalibrationResults
         facts = model_facts(study, job)
         temperatures[job.name] = facts.temperature
         inside = [facts.classes.index(name) for name in facts.inside] or list(range(len(facts.classes)))
-        for entry, case in zip(*tested_cases(study, job)[1:3]):
+        for entry, case in zip(*held_out_cases(study, job)[1:3]):
             expert = case.label(EXPERT).array
             place = np.isin(expert, inside)
             plain = prediction_of(study, job, entry.case_id)[:, place]

@@ -179,7 +179,7 @@ def _train(study: Study, jobs: Sequence[Job]) -> None:
         shutil.rmtree(run / "checkpoints", ignore_errors=True)
 
 
-def tested_cases(study: Study, job: Job) -> tuple[SegmentationExperiment, list[StudyEntry], list[Case], Path]:
+def held_out_cases(study: Study, job: Job) -> tuple[SegmentationExperiment, list[StudyEntry], list[Case], Path]:
     """Return a job's configuration, the rows of its test cases, the prepared cases, and the data root.
 
     Raises
@@ -216,7 +216,7 @@ def predict_step(study: Study) -> None:
 
     for job in finished_jobs(study):
         folder = study.folder / "predictions" / job.name
-        experiment, entries, cases, _ = tested_cases(study, job)
+        experiment, entries, cases, _ = held_out_cases(study, job)
         network: Any = None
         for entry, case in zip(entries, cases):
             path = folder / f"{entry.case_id}.npz"

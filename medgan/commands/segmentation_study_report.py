@@ -21,10 +21,10 @@ from medgan.commands.segmentation_evaluation import (
 from medgan.commands.segmentation_study import (
     Job,
     finished_jobs,
+    held_out_cases,
     jobs_of,
     opened,
     segmentation_experiment,
-    tested_cases,
 )
 from medgan.commands.segmentation_study_tables import (
     TITLES,
@@ -73,6 +73,14 @@ def report_step(study: Study) -> str:
     write_bytes(path, page.encode(), overwrite=True)
     study.console.notice(f"report: {path}")
     return str(path)
+
+
+def table_step(study: Study) -> str:
+    """Predict, measure and report what is finished, before the small-data curve is trained."""
+    from medgan.commands.segmentation_study import predict_step
+
+    predict_step(study)
+    return report_step(study)
 
 
 def _results(
@@ -289,7 +297,7 @@ def _contours(study: Study, jobs: Sequence[Job], subject: str, words: str, arm: 
     from medgan.volume import LabelMap, Quantity, Volume
 
     for job in jobs:
-        _, entries, cases, _ = tested_cases(study, job)
+        _, entries, cases, _ = held_out_cases(study, job)
         for entry, case in zip(entries, cases):
             if entry.subject_id != subject:
                 continue

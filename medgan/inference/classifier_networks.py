@@ -52,7 +52,7 @@ def _maker(name: str) -> Callable[..., nn.Module]:
     if name not in MONAI_NETWORKS:
         raise InferenceError(f"There is no network {name!r}. {meant(name, [*CLASSIFIERS, *MONAI_NETWORKS])}")
     try:
-        nets: Any = importlib.import_module("monai.networks.nets")
+        from monai.networks import nets
     except ImportError:
         raise InferenceError(f"The network {name} needs the package monai: pip install monai.") from None
     return getattr(nets, name)

@@ -15,7 +15,7 @@ from medgan.volume import LabelMap, Quantity, Volume
 from medgan.volume.resample import resample, resample_labels
 
 LEAST_COVERAGE = 0.5
-"""Share of the working field that every channel must have imaged."""
+"""Share of what the first channel shows of the working field that every other channel must have imaged."""
 EXPERT = "expert"
 """Name of the label map that holds the truth of a prepared study."""
 
@@ -84,7 +84,7 @@ def prepared_channels(
             prepared = prepared.with_notice(f"{channel.name} is missing: the model was trained to do without.")
             continue
         volume = case.images[channel.name]
-        _require_fitting(volume, channel, grid, case.case_id)
+        _require_fitting(volume, channel, grid, case.images[first.name], case.case_id)
         moved = resample(volume, grid, antialias=True)
         prepared = prepared.with_image(channel.name, _normalized(moved, channel, case.case_id))
     return prepared
@@ -124,12 +124,18 @@ def stacked(prepared: Case, channels: Sequence[ChannelFacts]) -> npt.NDArray[np.
     return np.stack([np.asarray(prepared.images[channel.name].array, np.float32) for channel in channels])
 
 
-def coverage(volume: Volume, grid: Grid) -> float:
-    """Return the share of a grid's voxels (every third along each axis) that lie within an image."""
+def coverage(volume: Volume, grid: Grid, *, of: Volume) -> float:
+    """Return the share that an image covers of a grid's voxels (every third along each axis) within another image."""
     places = [np.arange(0, n, 3) for n in grid.shape]
-    ijk = volume.grid.index(grid.world(np.stack(np.meshgrid(*places, indexing="ij"), axis=-1)))
+    xyz = grid.world(np.stack(np.meshgrid(*places, indexing="ij"), axis=-1))
+    within = _holds(of, xyz)
+    return float(_holds(volume, xyz)[within].mean()) if within.any() else 0.0
+
+
+def _holds(volume: Volume, xyz: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    ijk = volume.grid.index(xyz)
     inside = (ijk >= -0.5) & (ijk <= np.asarray(volume.shape) - 0.5)
-    return float(inside.all(axis=-1).mean())
+    return np.asarray(inside.all(axis=-1))
 
 
 def coverage_mask(working: Grid, grid: Grid) -> npt.NDArray[np.bool_]:
@@ -138,7 +144,7 @@ def coverage_mask(working: Grid, grid: Grid) -> npt.NDArray[np.bool_]:
     return resample_labels(field, grid).mask()
 
 
-def _require_fitting(volume: Volume, channel: ChannelFacts, grid: Grid, case_id: str) -> None:
+def _require_fitting(volume: Volume, channel: ChannelFacts, grid: Grid, first: Volume, case_id: str) -> None:
     if (volume.grid.unit, volume.grid.frame) != (grid.unit, grid.frame):
         raise InferenceError(
             f"All channels need one frame: {channel.name} of case {case_id} is of a {volume.grid.frame} in "
@@ -148,11 +154,12 @@ def _require_fitting(volume: Volume, channel: ChannelFacts, grid: Grid, case_id:
         raise InferenceError(
             f"Channel {channel.name} takes {channel.quantity}: case {case_id} has {volume.quantity.label}."
         )
-    found = coverage(volume, grid)
+    found = coverage(volume, grid, of=first)
     if found < LEAST_COVERAGE:
         raise InferenceError(
             f"All channels must show the same place: {channel.name} of case {case_id} covers {100 * found:.0f} % of "
-            f"the field that is segmented (needed: {100 * LEAST_COVERAGE:.0f} %). Is it of another region or study?"
+            f"what the first channel shows of the field (needed: {100 * LEAST_COVERAGE:.0f} %). Is it of "
+            "another region or study?"
         )
 
 

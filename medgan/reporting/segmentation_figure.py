@@ -87,7 +87,7 @@ def contour_sheet(
             if truth is not None:
                 _outline(axes, _page(truth.array[..., k] > 0, box), EXPERT_COLOR, "dashed")
             if column == 0:
-                axes.text(0.02, 0.97, f"slice {k + 1}", color=INK, fontsize=7, va="top", transform=axes.transAxes)
+                axes.text(0.04, 0.96, f"slice {k + 1}", color=INK, fontsize=7, va="top", transform=axes.transAxes)
             if row == 0:
                 axes.set_title(f"{panel.title} ({panel.label})", color=INK, fontsize=8, pad=3)
             if stamp:

@@ -211,7 +211,7 @@ def test_planted_lesions_are_in_their_masks_and_the_domains_share_no_subject(tmp
     assert set(data.source.labels) == {0}
     assert set(data.target.labels) == {1}
     assert data.knows_subjects
-    assert "too few for a classifier" in data.notices[0]
+    assert "9 images are too few for a classifier" in data.notices[0]
     assert np.array_equal(planted(tmp_path).splits["test"].images, data.splits["test"].images)
 
 

@@ -49,7 +49,9 @@ def test_a_voxel_size_is_given_where_the_store_is_silent(medgan, stores, tmp_pat
     zarr.create_array(tmp_path / "plain.zarr", data=truth)
     plain = tmp_path / "plain.zarr"
     assert "nothing says how large a voxel is" in medgan("evaluate", "--instances", plain, plain).err
-    assert medgan("evaluate", "--instances", plain, plain, "--voxel-size", "40,10,10", "--json").json["pooled"]["voi"] == 0
+    assert (
+        medgan("evaluate", "--instances", plain, plain, "--voxel-size", "40,10,10", "--json").json["pooled"]["voi"] == 0
+    )
     # Another voxel size than the reference states is a contradiction.
     outcome = medgan("evaluate", "--instances", plain, stores[1], "--voxel-size", "40,10,11")
     assert outcome.code == 2

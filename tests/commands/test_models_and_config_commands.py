@@ -5,10 +5,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from safetensors.numpy import load_file, save_file
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+CONFIGS = [
+    file
+    for file in sorted((ROOT / "configs").rglob("*.yaml"))
+    # A study of several trainings has arms; its pipeline checks it.
+    if "arms" not in yaml.safe_load(file.read_text(encoding="utf-8"))
+]
 
 
 def test_list_names_every_embedded_model(medgan):
@@ -53,7 +59,7 @@ def test_an_unknown_model_is_refused(medgan, verb):
     assert outcome.json["error"]["kind"] == "BundleError"
 
 
-@pytest.mark.parametrize("file", CONFIGS, ids=lambda p: p.name)
+@pytest.mark.parametrize("file", CONFIGS, ids=lambda p: f"{p.parent.name}-{p.stem}")
 def test_every_configuration_is_valid(medgan, file):
     assert medgan("config", "check", file, "--json").json["valid"] is True
 

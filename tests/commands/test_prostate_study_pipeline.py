@@ -7,11 +7,17 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from medgan.cohort import Manifest
+from medgan.commands.console import Console
+from medgan.commands.segmentation_study import prepare_step
+from medgan.commands.study import Study
+from medgan.errors import CohortError
 from medgan.formats import read_labels, read_volume, write_volume
 from medgan.volume import Quantity
 
@@ -87,9 +93,18 @@ def test_a_lost_training_is_done_again_to_the_same_bits(study, tmp_path):
 
 
 def test_a_fold_without_a_lesion_is_refused(tmp_path):
-    outcome = run(tmp_path / "none", "--set", "data.phantoms.lesion_share=0")
-    assert outcome.returncode == 2
-    assert "subjects need at least one lesion" in outcome.stderr
+    study = Study(
+        config=CONFIG,
+        folder=tmp_path / "none",
+        data_root=None,
+        overrides=("data.phantoms.lesion_share=0",),
+        device="cpu",
+        precision="float32",
+        threads=None,
+        console=Console(quiet=True),
+    )
+    with pytest.raises(CohortError, match="The training subjects need at least one lesion"):
+        prepare_step(study)
 
 
 def test_segment_writes_on_the_grid_of_t2w(study, model, medgan, tmp_path):
@@ -178,14 +193,25 @@ def test_channels_of_two_patients_are_refused_without_naming_them(study, model, 
     assert not (tmp_path / "out").exists()
 
 
+def few(study: Path, folder: Path, *cases: str) -> Path:
+    """Return a manifest of some of the study's cases, beside copies of their files."""
+    whole = Manifest.read(study / "phantoms" / "phantoms.yaml")
+    folder.mkdir()
+    entries = tuple(entry for entry in whole.entries if entry.case_id in cases)
+    for entry in entries:
+        shutil.copy(study / "phantoms" / entry.path, folder)
+    replace(whole, entries=entries).write(folder / "few.yaml")
+    return folder / "few.yaml"
+
+
 def test_a_cohort_by_its_manifest(study, model, medgan, tmp_path):
-    manifest = study / "phantoms" / "phantoms.yaml"
+    manifest = few(study, tmp_path / "few", "prostate_001", "prostate_002")
     out = tmp_path / "cohort"
     arguments = ("segment", "--manifest", manifest, "--model", model, "--out", out, "--json", "--quiet")
     first = medgan(*arguments)
     assert first.code == 0, first.err
     facts = json.loads(first.out)
-    assert len(facts["done"]) == 8
+    assert len(facts["done"]) == 2
     assert not any(row["kept"] for row in facts["done"])
     again = json.loads(medgan(*arguments).out)
     assert all(row["kept"] for row in again["done"])
@@ -196,15 +222,15 @@ def test_a_cohort_by_its_manifest(study, model, medgan, tmp_path):
 
 
 def test_a_cohort_with_a_bad_case_is_done_in_part(study, model, medgan, tmp_path):
-    copy = tmp_path / "phantoms"
-    shutil.copytree(study / "phantoms", copy)
-    name = copy / "prostate_003_adc.nii.gz"
+    manifest = few(study, tmp_path / "few", "prostate_001", "prostate_003")
+    name = tmp_path / "few" / "prostate_003_adc.nii.gz"
     write_volume(read_volume(name, quantity=Quantity.MR_SIGNAL).mapped(lambda a: a + 1, step="x"), name, overwrite=True)
-    outcome = medgan(
-        "segment", "--manifest", copy / "phantoms.yaml", "--model", model, "--out", tmp_path / "out", "--json"
-    )
-    assert outcome.code == 2  # a digest that is not the manifest's stops with a sentence, or the case is refused
-    assert "prostate_003" in outcome.out + outcome.err
+    outcome = medgan("segment", "--manifest", manifest, "--model", model, "--out", tmp_path / "out", "--json")
+    assert outcome.code == 3, outcome.err
+    facts = json.loads(outcome.out)
+    assert [row["case_id"] for row in facts["refused"]] == ["prostate_003"]
+    assert "has changed since the manifest was written" in facts["refused"][0]["reason"]
+    assert [row["case_id"] for row in facts["done"]] == ["prostate_001"]
 
 
 def test_a_real_study_is_found_and_segmented(model, medgan, tmp_path, shared_data):

@@ -257,7 +257,7 @@ def test_stacks_of_one_s_own_are_read_lazily_and_must_agree(tmp_path, rng):
     text = (EM / "smoke_segmenter.yaml").read_text()
     head, tail = text.split("data:\n")[0], text.split("  seed: 5\n")[1]
     data = "data:\n  kind: stores\n  labeled: [{image: raw.zarr, labels: cells.zarr, sections: [0, 28]}]\n"
-    config.write_text(head + data + tail.replace("data_root", "data_root"))
+    config.write_text(head + data + tail)
     experiment, _ = read_experiment(config)
     found = em_study(experiment.data, config=config, data_root=None)
     assert found.labeled[0].image.grid.shape == (32, 32, 28)
@@ -284,8 +284,6 @@ def test_fib25_is_dealt_by_sections_and_re_imaged(shared_data, tmp_path):
     prepared, counts = gray_tables_for(found, "sections")
     assert prepared[0].tables.shape == (70, 256)
     assert sum(counts) == 250 * 250 * 90
-    again = em_study(experiment.data, config=config, data_root=shared_data)
-    np.testing.assert_array_equal(again.test.image.array, found.test.image.array)
     bodies = fib25_bodies(shared_data / "em/fib25_training_sample2/groundtruth.h5")
     assert 100 < len(np.unique(bodies)) < 5000
     with pytest.raises(SettingsError, match="--data-root"):

@@ -9,6 +9,7 @@ from PIL.PngImagePlugin import PngInfo
 from radiograph_phantoms import gradient
 
 from medgan.errors import FormatError
+from medgan.formats import raster
 from medgan.formats.radiograph import read_radiograph
 
 EIGHT = gradient(top=255, kind="u1")
@@ -133,3 +134,12 @@ def test_sixteen_bit_color_is_refused_because_half_the_bits_would_be_lost(tmp_pa
     (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b""))
     with pytest.raises(FormatError, match="colors of 16 bits"):
         read_radiograph(tmp_path / "x.png")
+
+
+def test_an_image_that_is_too_large_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr(raster, "MOST_PIXELS", 400)
+    with pytest.raises(FormatError, match="at most 400 pixels: found 20 x 24"):
+        read(tmp_path, Image.fromarray(EIGHT))
+    monkeypatch.setattr(raster, "MOST_BYTES", 50)
+    with pytest.raises(FormatError, match="has at most 0 MiB"):
+        read(tmp_path, Image.fromarray(EIGHT), "y.png")

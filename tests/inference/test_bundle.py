@@ -18,8 +18,8 @@ from medgan.errors import BundleError
 from medgan.inference import bundle as bundle_module
 from medgan.inference.bundle import CARD_FILE, FACTS_FILE, WEIGHTS_FILE, ModelBundle, embedded_names, find_bundle
 from medgan.inference.facts_table import FACTS as TASKS
-from medgan.networks.table import NETWORKS
 from medgan.networks.residual_generator import ResidualGenerator
+from medgan.networks.table import NETWORKS
 from medgan.preprocessing.intensity import PiecewiseHu
 from medgan.preprocessing.recipe import Recipe
 

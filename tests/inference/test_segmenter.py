@@ -70,7 +70,7 @@ def test_a_missing_channel_is_refused_by_name_or_filled():
 @pytest.mark.parametrize(
     ("adc", "message"),
     [
-        (ramp(origin=(500, 0, 0)), "covers 0 % of the field"),
+        (ramp(origin=(500, 0, 0)), "covers 0 % of what"),
         (replace(ramp(), quantity=Quantity.HOUNSFIELD), "takes mr_signal: case c has hounsfield"),
         (Volume(ramp().array, Grid((30, 30, 6), np.diag([1.0, 1, 3, 1]), "nm", "specimen"), Quantity.MR_SIGNAL),
          "All channels need one frame"),
@@ -85,8 +85,10 @@ def test_no_signal_is_refused_and_coverage_is_a_share():
     dark = Volume(np.zeros((30, 30, 6), np.float32), ramp().grid, Quantity.MR_SIGNAL)
     with pytest.raises(InferenceError, match="no signal"):
         prepared_channels(case(t2w=dark), channels=(T2W,), working=WORKING)
-    assert coverage(ramp(), ramp().grid) == 1.0
-    assert 0.3 < coverage(ramp(origin=(15, 0, 0)), ramp().grid) < 0.7
+    assert coverage(ramp(), ramp().grid, of=ramp()) == 1.0
+    assert 0.3 < coverage(ramp(origin=(15, 0, 0)), ramp().grid, of=ramp()) < 0.7
+    # A small first channel in a large field is no fault of its own.
+    assert coverage(ramp(), ramp((90, 90, 6)).grid, of=ramp()) == 1.0
 
 
 def test_label_values_outside_the_table_are_refused_and_later_labels_lie_above():
@@ -175,7 +177,8 @@ def tiny_segmentation_facts():
     return SegmentationFacts(
         name="tiny", task="segmentation", trained_anatomy="nothing",
         network={"name": "unet", "settings": {}},
-        training={"method": "m", "config_sha256": "0", "manifest_sha256": "0", "steps": 1, "seed": 0, "data": "", "data_license": ""},
+        training={"method": "m", "config_sha256": "0", "manifest_sha256": "0", "steps": 1, "seed": 0, "data": "",
+                  "data_license": ""},
         license="Apache-2.0", intended_use="tests", weights_sha256="0" * 64, medgan_version="0",
         classes=("other", "zone", "lesion"), focus="lesion", inside=("zone", "lesion"), channels=(T2W, ADC),
         working=WORKING, on_phantoms=True,

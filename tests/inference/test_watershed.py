@@ -39,7 +39,10 @@ def test_true_boundaries_give_nearly_the_true_instances(phantom):
     assert voi(labels, phantom) < 0.8
     # Without agglomeration there are more pieces, none of them merging more.
     fine = instances_of(
-        boundary, offsets=(), spacing=NM, settings=settings.model_copy(update={"agglomeration": 0, "smallest_voxels": 0})
+        boundary,
+        offsets=(),
+        spacing=NM,
+        settings=settings.model_copy(update={"agglomeration": 0, "smallest_voxels": 0}),
     )
     assert fine.max() > labels.max()
 

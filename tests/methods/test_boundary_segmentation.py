@@ -18,7 +18,7 @@ from medgan.methods.boundary_segmentation import (
     weighted_cross_entropy,
 )
 
-SETTINGS = BoundarySettings(steps=120, network=BoundaryNetworkSettings(width=6, section_pools=(2,)), rate=1e-2)
+SETTINGS = BoundarySettings(steps=80, network=BoundaryNetworkSettings(width=8, section_pools=(2,)), rate=3e-3)
 
 
 def bright(step: int) -> BoundaryBatch:
@@ -29,7 +29,7 @@ def bright(step: int) -> BoundaryBatch:
 
 def test_it_learns_what_a_threshold_defines():
     state = BOUNDARIES.build(SETTINGS, seed=1)
-    losses = [BOUNDARIES.step(state, bright(step), SETTINGS, torch.Generator()).total for step in range(120)]
+    losses = [BOUNDARIES.step(state, bright(step), SETTINGS, torch.Generator()).total for step in range(80)]
     assert losses[-1] < 0.5 * losses[0]
     segmenter = ProbabilitySegmenter(state.segmenter)
     last = bright(99)

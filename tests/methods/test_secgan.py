@@ -43,9 +43,7 @@ SMALL = SecganSettings(
 
 def batch(seed: int = 1, size: int = 16) -> SecganBatch:
     images = torch.rand(2, 1, size, size, size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
-    return SecganBatch(
-        labeled=images[:1], unlabeled=images[1:], labeled_case_ids=("l",), unlabeled_case_ids=("u",)
-    )
+    return SecganBatch(labeled=images[:1], unlabeled=images[1:], labeled_case_ids=("l",), unlabeled_case_ids=("u",))
 
 
 class Segmenter(nn.Module):
@@ -258,7 +256,9 @@ def test_averages_are_the_weights_to_use():
 
 
 def test_an_inversion_starts_everything_anew_three_times_at_most(tmp_path):
-    settings = replace(SMALL, segmentation="none", steps=4, generator=ValidGeneratorSettings(depth=1, width=3, head="residual"))
+    settings = replace(
+        SMALL, segmentation="none", steps=4, generator=ValidGeneratorSettings(depth=1, width=3, head="residual")
+    )
     seen = []
 
     def run(polarity: str, folder: str):

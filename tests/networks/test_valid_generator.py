@@ -25,9 +25,7 @@ def test_it_has_as_many_weights_as_the_published_ones(depth, parameters):
     assert sum(p.numel() for p in ValidResidualGenerator(depth=depth).parameters()) == parameters
 
 
-@pytest.mark.parametrize(
-    ("kernels", "shrink"), [(None, (4, 4, 4)), ((1, 1), (4, 4, 0)), ((3, 1), (4, 4, 2))]
-)
+@pytest.mark.parametrize(("kernels", "shrink"), [(None, (4, 4, 4)), ((1, 1), (4, 4, 0)), ((3, 1), (4, 4, 2))])
 def test_it_shrinks_by_what_it_says(kernels, shrink):
     network = made(section_kernels=kernels)
     assert network.shrink == shrink

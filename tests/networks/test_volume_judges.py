@@ -95,9 +95,7 @@ def test_gradients_in_half_precision_are_numbers_where_the_deepest_level_is_tiny
         assert all(bool(p.grad.isfinite().all()) for p in network.parameters())
 
 
-@pytest.mark.parametrize(
-    ("pools", "kernels"), [((2, 2), None), ((1, 2), (1, 3, 3)), ((1,), (1, 1))], ids=str
-)
+@pytest.mark.parametrize(("pools", "kernels"), [((2, 2), None), ((1, 2), (1, 3, 3)), ((1,), (1, 1))], ids=str)
 def test_a_logit_sees_no_farther_than_the_reach(pools, kernels):
     network = ready(BoundaryUNet(width=2, section_pools=pools, section_kernels=kernels)).double()
     n = 2 * max(network.reach) + 8

@@ -109,3 +109,36 @@ def test_impossible_sets_are_refused():
     twos = PlaneSet(good.images, np.full(12, 2), good.case_ids)
     with pytest.raises(PatchError, match=r"there are none of \[0, 1\]"):
         labeled_batches(twos, seed=0, size=2, augment=NONE, balanced=True)
+
+
+def twin_planes() -> PlaneSet:
+    some = planes()
+    twins = some.images.copy()
+    twins[:, 2:4, 2:4] = np.where(some.labels[:, None, None] == 1, -0.9, 0.9)
+    return PlaneSet(some.images, some.labels, some.case_ids, twins)
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_twins_fill_the_second_half_and_are_moved_alike(balanced):
+    some = twin_planes()
+    moved = PlaneAugmentSettings(shift=0.2, rotation_degrees=20, gain=0.2)
+    make = labeled_batches(some, seed=3, size=10, augment=moved, balanced=balanced, with_twins=True)
+    batch = make(1, 0)
+    assert batch.image.shape == (10, 1, 8, 8)
+    assert torch.equal(batch.label[:5], 1 - batch.label[5:])
+    assert batch.case_ids[:5] == batch.case_ids[5:]
+    plain = labeled_batches(some, seed=3, size=10, augment=NONE, balanced=balanced, with_twins=True)(1, 0)
+    for image, name in zip(plain.image[5:], plain.case_ids):
+        np.testing.assert_allclose(image[0].numpy(), some.twins[int(name.removeprefix("case_"))], atol=1e-6)
+    # What is the same in both stays the same wherever it is moved to.
+    same = (batch.image[:5] - batch.image[5:]).abs() < 1e-6
+    assert same.float().mean() > 0.5
+    assert not same.all()
+
+
+def test_twins_that_are_not_there_or_do_not_fit_are_refused():
+    with pytest.raises(PatchError, match="these have no twins"):
+        labeled_batches(planes(), seed=0, size=4, augment=NONE, balanced=True, with_twins=True)
+    some = planes()
+    with pytest.raises(PatchError, match="Twins need the shape of their images"):
+        PlaneSet(some.images, some.labels, some.case_ids, some.images[:3])

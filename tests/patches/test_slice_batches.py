@@ -10,6 +10,8 @@ from medgan.errors import PatchError
 from medgan.patches.slices import LabeledStudy, SliceSampler, slab
 from medgan.patches.slices_augment import SliceAugmentation, SliceAugmentSettings
 
+ONE_CHANNEL = LabeledStudy("x", np.zeros((1, 8, 9, 3), np.float32), np.zeros((8, 9, 3), np.uint8))
+
 
 def study(n: int = 0, focus_slices: tuple[int, ...] = (2,), slices: int = 6) -> LabeledStudy:
     """A study whose channel values say which slice and channel they are of."""
@@ -69,8 +71,7 @@ def test_a_study_without_other_slices_gives_focus_slices_only():
     [
         (lambda: SliceSampler([], 2), "at least one study"),
         (lambda: SliceSampler([study(0, ())], 2), "A fold without it teaches nothing"),
-        (lambda: SliceSampler([study(), LabeledStudy("x", np.zeros((1, 8, 9, 3), np.float32), np.zeros((8, 9, 3), np.uint8))], 2),
-         "studies of one size"),
+        (lambda: SliceSampler([study(), ONE_CHANNEL], 2), "studies of one size"),
         (lambda: SliceSampler([study()], 2, neighbors=1, depth=3), "Neighbors are 0 or more"),
         (lambda: SliceSampler([study()], 2).batches(seed=1, size=0), "1 or more samples"),
         (lambda: SliceSampler([study()], 2).batches(seed=1, size=1, focus_share=2), "a share in"),
