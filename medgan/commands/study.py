@@ -262,6 +262,7 @@ def translate_step(study: Study) -> None:
             model=str(part.choice / "bundle"),
             out=out,
             modality=source.modality.lower(),
+            series=source.series,
             # The models of other folds are no members: they may have been trained on this subject.
             uncertainty=True,
             device=study.device,

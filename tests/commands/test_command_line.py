@@ -107,7 +107,14 @@ def test_interrupting_the_process_ends_with_130(tmp_path):
     config = Path(__file__).parents[2] / "configs/mr_to_ct/smoke.yaml"
     command = [sys.executable, "-m", "medgan", "train", str(config), "--out", str(tmp_path / "run"), "--set"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(tmp_path)}
-    process = subprocess.Popen([*command, "cyclegan.steps=100000"], stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        [*command, "cyclegan.steps=100000"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        # Where the tests themselves run in a shell's background, SIGINT is ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     metrics = tmp_path / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not (metrics.is_file() and metrics.stat().st_size) and time.monotonic() < deadline:
