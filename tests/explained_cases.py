@@ -47,7 +47,7 @@ def curve(method: str = "d_ig", **changes: Any) -> Curve:
 
 
 def explanation(case_id: str = "case_1", kind: str = "robust", **changes: Any) -> Explanation:
-    real = np.linspace(-1, 1, SIDE * SIDE).reshape(SIDE, SIDE)
+    real = np.linspace(-1, 1, SIDE * SIDE, dtype=np.float32).reshape(SIDE, SIDE)
     check = Randomization("full", ("all",), (0.4,), (0.2,))
     flip = kind if kind in ("robust", "fragile", "classifier-specific") else ""
     outcome = TransformOutcome("blur, sigma 0.5 px", kind == "fragile", None if kind == "fragile" else True, 0.9)

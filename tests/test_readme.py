@@ -10,8 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from medgan.commands.classifier import phantom_probes
 from medgan.formats import write_volume
 from medgan.phantoms.head import head_phantom
 from medgan.seeding import numpy_generator
@@ -42,13 +45,15 @@ def test_only_known_programs_are_shown():
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the README's reader has: the checkout, a scan and its CT."""
+    """What the README's reader has: the checkout, a scan and its CT, a radiograph of 28 x 28 px."""
     folder = tmp_path_factory.mktemp("clone")
     for name in ("configs", "pipelines"):
         shutil.copytree(ROOT / name, folder / name)
     phantom = head_phantom(generator=numpy_generator(1, "readme"), shape=(40, 44, 36), spacing_mm=(5, 5, 6))
     write_volume(phantom.mr, folder / "volume.nii.gz")
     write_volume(phantom.ct, folder / "ct.nii.gz")
+    chest = phantom_probes((28, 28))[1]
+    Image.fromarray(np.rint((chest + 1) * 127.5).astype(np.uint8)).save(folder / "chest.png")
     return folder
 
 
@@ -63,6 +68,7 @@ def test_every_command_works_in_the_order_shown(clone):
         outcome = subprocess.run([*start, *arguments], cwd=clone, env=environment, capture_output=True, text=True)
         assert outcome.returncode == 0, f"{line}\n{outcome.stderr}"
     assert (clone / "volume_sct.png").is_file()
+    assert (clone / "chest_report" / "report.html").is_file()
     assert (clone / "studies" / "smoke" / "report.html").is_file()
 
 
