@@ -50,12 +50,11 @@ def _chest(settings: ChestPhantomSettings, index: int, *, marked: bool, bubble: 
     from medgan.phantoms.chest import chest_twins
     from medgan.seeding import numpy_generator
 
-    share = numpy_generator(settings.seed, "contrast", index).uniform(settings.faintest, 1)
     return chest_twins(
         generator=numpy_generator(settings.seed, "chest", index),
         shape=(settings.size, settings.size),
         kind=settings.lesion,
-        contrast=settings.contrast * share,
+        contrast=settings.contrast,
         scale=settings.scale,
         marker=marked,
         bubble=bubble,

@@ -80,14 +80,13 @@ def _planted(
     for subject, background in zip(subjects, backgrounds, strict=True):
         lungs = estimated_lungs(background)
         for variant in range(variants):
-            share = numpy_generator(settings.seed, "contrast", subject, variant).uniform(settings.faintest, 1)
             planted = plant_lesion(
                 background,
                 generator=numpy_generator(settings.seed, "lesion", subject, variant),
                 lungs=lungs,
                 height_mm=settings.height_mm,
                 kind=settings.lesion,
-                contrast=settings.contrast * share,
+                contrast=settings.contrast,
                 scale=settings.scale,
             )
             for label, (image, twin) in enumerate(((background, planted.image), (planted.image, background))):

@@ -26,9 +26,6 @@ class ChestPhantomSettings(_Section):
         Probability of the marker in either class: equal ones carry no information, unequal ones plant a shortcut.
     lesion, contrast, scale, noise
         As of :func:`medgan.phantoms.chest.chest_twins`.
-    faintest : float
-        Share of ``contrast`` that the faintest lesion has; each lesion's is drawn between. A classifier that knows
-        faint lesions makes a translator remove more than the little that would flip one of strong lesions.
     seed : int
     """
 
@@ -43,7 +40,6 @@ class ChestPhantomSettings(_Section):
     lesion: Literal["nodule", "consolidation"] = "consolidation"
     contrast: float = Field(default=0.3, gt=0, le=0.3)
     scale: float = Field(default=1.5, gt=0)
-    faintest: float = Field(default=1.0, gt=0, le=1)
     noise: float = Field(default=0.02, ge=0)
     seed: int = 0
 
@@ -72,8 +68,6 @@ class PlantedLesionSettings(_Section):
         The same for validation and test.
     lesion, contrast, scale
         As of :func:`medgan.phantoms.chest_lesion.plant_lesion`.
-    faintest : float
-        Share of ``contrast`` that the faintest lesion has.
     height_mm : float
         Assumed height of a radiograph: these have no pixel spacing.
     seed : int
@@ -87,7 +81,6 @@ class PlantedLesionSettings(_Section):
     lesion: Literal["nodule", "consolidation"] = "consolidation"
     contrast: float = Field(default=0.5, gt=0, le=1)
     scale: float = Field(default=1.3, gt=0)
-    faintest: float = Field(default=1.0, gt=0, le=1)
     height_mm: float = Field(default=400.0, gt=0)
     seed: int = 0
 
