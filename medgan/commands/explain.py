@@ -246,6 +246,12 @@ def _written(
         notices.append(NO_LABELS)
     if not cohort.knows_subjects:
         notices.append(NO_SUBJECTS)
+    asked = models.translator.asked
+    if asked is not None and asked.weights_sha256 != models.classifier.weights_sha256:
+        notices.append(
+            f"{models.translator.name} was trained with the term of another classifier ({asked.name}) than the one "
+            "that is explained."
+        )
     outside = sum(one.facts.get("in_domain") is False for one in cohort.images)
     if outside:
         notices.append(

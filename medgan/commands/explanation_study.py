@@ -267,7 +267,7 @@ def _reused(study: Study, arm_name: str, role: str, model: StudyModel) -> Path |
     Notes
     -----
     Paths of classifiers are left out of the comparison: they are written as seen from where the run was started. That
-    the translator asked this very classifier is found out by its digest in the bundle.
+    a translator asked another classifier is said in the report, by the digest in its bundle.
     """
     import yaml
 
