@@ -12,7 +12,6 @@ unscaled, it was several times larger while a small class was still unlearned, a
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +43,7 @@ from medgan.networks.patch_discriminator import PatchDiscriminator
 from medgan.networks.unet import UNet
 from medgan.seeding import torch_generator
 from medgan.training.loop import Method
+from medgan.training.parts import load_parts, saved_parts
 from medgan.training.precision import autocast
 from medgan.training.schedule import rate_multiplier
 
@@ -84,7 +84,7 @@ class SegmentationState:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all of it as tensors, numbers, lists and dicts."""
-        return {"step": self.step, **{name: part.state_dict() for name, part in self._parts().items()}}
+        return saved_parts(self.step, self._parts())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Replace all of it.
@@ -94,16 +94,7 @@ class SegmentationState:
         TrainingError
             If the state was saved by another arm, so that parts are missing or new.
         """
-        parts = self._parts()
-        if set(state) != {"step", *parts}:
-            differing = sorted(set(state) ^ {"step", *parts})
-            raise TrainingError(
-                f"A saved segmenter needs the parts of this arm: they differ in {', '.join(differing)}."
-            )
-        for name, part in parts.items():
-            # A copy, because optimizers keep the tensors that they are given.
-            part.load_state_dict(deepcopy(state[name]))
-        self.step = state["step"]
+        self.step = load_parts(self._parts(), state, owner="segmenter")
 
 
 def segmenter_of(settings: AdversarialSegmentationSettings, *, form: str = "plain") -> UNet:

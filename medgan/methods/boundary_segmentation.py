@@ -7,7 +7,6 @@ et al. 2017, arXiv 1706.00120). Weighted cross-entropy over the voxels that coun
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +23,7 @@ from medgan.networks.initialization import initialize
 from medgan.seeding import torch_generator
 from medgan.training.exponential_average import ExponentialAverage
 from medgan.training.loop import Method
+from medgan.training.parts import load_parts, saved_parts
 from medgan.training.precision import autocast
 from medgan.training.schedule import rate_multiplier
 
@@ -87,7 +87,7 @@ class BoundaryState:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all of it as tensors, numbers, lists and dicts."""
-        return {"step": self.step, **{name: part.state_dict() for name, part in self._parts().items()}}
+        return saved_parts(self.step, self._parts())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Replace all of it.
@@ -97,15 +97,7 @@ class BoundaryState:
         TrainingError
             If the state was saved with other settings, so that parts are missing or new.
         """
-        parts = self._parts()
-        if set(state) != {"step", *parts}:
-            differing = sorted(set(state) ^ {"step", *parts})
-            raise TrainingError(
-                f"A saved segmenter needs the parts of this one: they differ in {', '.join(differing)}."
-            )
-        for name, part in parts.items():
-            part.load_state_dict(deepcopy(state[name]))
-        self.step = state["step"]
+        self.step = load_parts(self._parts(), state, owner="segmenter")
 
 
 class ProbabilitySegmenter(nn.Module):

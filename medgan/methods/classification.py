@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medgan.errors import TrainingError
 from medgan.methods.classification_settings import ClassificationSettings
 from medgan.networks.classifier import CLASSIFIERS, initialize_classifier
 from medgan.seeding import torch_generator
 from medgan.training.exponential_average import ExponentialAverage
 from medgan.training.loop import Method
+from medgan.training.parts import load_parts, saved_parts
 from medgan.training.precision import autocast
 from medgan.training.schedule import rate_multiplier
 
@@ -73,7 +72,7 @@ class ClassificationState:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all of it as tensors, numbers, lists and dicts."""
-        return {"step": self.step, **{name: part.state_dict() for name, part in self._parts().items()}}
+        return saved_parts(self.step, self._parts())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Replace all of it.
@@ -83,16 +82,7 @@ class ClassificationState:
         TrainingError
             If the state was saved with other settings, so that parts are missing or new.
         """
-        parts = self._parts()
-        if set(state) != {"step", *parts}:
-            differing = sorted(set(state) ^ {"step", *parts})
-            raise TrainingError(
-                f"A saved classifier needs the parts of this one: they differ in {', '.join(differing)}."
-            )
-        for name, part in parts.items():
-            # A copy, because optimizers keep the tensors that they are given.
-            part.load_state_dict(deepcopy(state[name]))
-        self.step = state["step"]
+        self.step = load_parts(self._parts(), state, owner="classifier")
 
 
 def build(

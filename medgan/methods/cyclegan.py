@@ -13,14 +13,12 @@ table that may stay as a weakening anchor.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from medgan.errors import TrainingError
 from medgan.methods.cyclegan_settings import CycleGANSettings, DiscriminatorSettings, GeneratorSettings, Weights
 from medgan.methods.cyclegan_terms import (
     CycleGANBatch,
@@ -45,6 +43,7 @@ from medgan.training.exponential_average import ExponentialAverage
 from medgan.training.image_pool import ImagePool
 from medgan.training.loop import Method
 from medgan.training.monitors import Translation
+from medgan.training.parts import load_parts, saved_parts
 from medgan.training.precision import autocast
 from medgan.training.schedule import rate_multiplier
 
@@ -104,7 +103,7 @@ class CycleGANState:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all of it as tensors, numbers, lists and dicts."""
-        return {"step": self.step, **{name: part.state_dict() for name, part in self._parts().items()}}
+        return saved_parts(self.step, self._parts())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Replace all of it.
@@ -114,14 +113,7 @@ class CycleGANState:
         TrainingError
             If the state was saved with other settings, so that parts are missing or new.
         """
-        parts = self._parts()
-        if set(state) != {"step", *parts}:
-            differing = sorted(set(state) ^ {"step", *parts})
-            raise TrainingError(f"A saved CycleGAN needs the parts of this one: they differ in {', '.join(differing)}.")
-        for name, part in parts.items():
-            # A copy, because optimizers keep the tensors that they are given.
-            part.load_state_dict(deepcopy(state[name]))
-        self.step = state["step"]
+        self.step = load_parts(self._parts(), state, owner="CycleGAN")
 
 
 def build(

@@ -11,7 +11,6 @@ thick sections, noise or 8-bit rounding between the legs of a cycle.
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +18,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from medgan.errors import TrainingError
 from medgan.methods.cyclegan import adam, descend, require_gradients, set_rate
 from medgan.methods.secgan_settings import SecganSettings
 from medgan.methods.secgan_terms import (
@@ -38,6 +36,7 @@ from medgan.seeding import torch_generator
 from medgan.training.exponential_average import ExponentialAverage
 from medgan.training.loop import Method
 from medgan.training.monitors import Translation
+from medgan.training.parts import load_parts, saved_parts
 from medgan.training.precision import autocast
 from medgan.training.schedule import rate_multiplier
 
@@ -105,7 +104,7 @@ class SecganState:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all of it as tensors, numbers, lists and dicts."""
-        return {"step": self.step, **{name: part.state_dict() for name, part in self._parts().items()}}
+        return saved_parts(self.step, self._parts())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Replace all of it.
@@ -115,14 +114,7 @@ class SecganState:
         TrainingError
             If the state was saved with other settings, so that parts are missing or new.
         """
-        parts = self._parts()
-        if set(state) != {"step", *parts}:
-            differing = sorted(set(state) ^ {"step", *parts})
-            raise TrainingError(f"A saved SECGAN needs the parts of this one: they differ in {', '.join(differing)}.")
-        for name, part in parts.items():
-            # A copy, because optimizers keep the tensors that they are given.
-            part.load_state_dict(deepcopy(state[name]))
-        self.step = state["step"]
+        self.step = load_parts(self._parts(), state, owner="SECGAN")
 
 
 def build(
