@@ -178,7 +178,7 @@ def chosen_bundle(model: str | None) -> ModelBundle[TranslationFacts]:
     from medgan.inference.bundle import embedded_names, find_bundle
 
     if model is None and DEFAULT_MODEL not in embedded_names():
-        known = ", ".join(embedded_names()) or "none"
+        known = ", ".join(embedded_names(task="translation")) or "none"
         raise BundleError(
             f"Name a model with --model: no model trained on real scans comes with medgan yet. Embedded: {known} "
             "(trained on phantoms: for trying things out, not for scans); or give the folder of a bundle of your own."

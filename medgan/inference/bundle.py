@@ -237,9 +237,10 @@ def embedded_folder() -> Path:
     return Path(__file__).resolve().parent.parent / "bundles"
 
 
-def embedded_names() -> tuple[str, ...]:
-    """Return the names of the bundles that come with medgan, sorted."""
-    return tuple(sorted(file.parent.name for file in embedded_folder().glob(f"*/{FACTS_FILE}")))
+def embedded_names(*, task: str | None = None) -> tuple[str, ...]:
+    """Return the names of the bundles that come with medgan, sorted; of one task if it is given."""
+    names = sorted(file.parent.name for file in embedded_folder().glob(f"*/{FACTS_FILE}"))
+    return tuple(name for name in names if task is None or find_bundle(name).facts.task == task)
 
 
 def find_bundle(name_or_folder: str, *, task: str | None = None) -> ModelBundle[Any]:

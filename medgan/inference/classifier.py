@@ -190,7 +190,7 @@ def open_classifier(
     if is_bundle:
         return _of_bundle(str(name_or_folder), device)
     if not (folder / CLASSIFIER_FILE).is_file():
-        known = ", ".join(n for n in embedded_names() if find_bundle(n).facts.task == "classification") or "none"
+        known = ", ".join(embedded_names(task="classification")) or "none"
         raise BundleError(
             f"A classifier is an embedded name ({known}), the folder of a bundle, or a folder with {CLASSIFIER_FILE}: "
             f"found {folder.name!r}."

@@ -59,6 +59,7 @@ def test_without_a_default_model_translate_lists_the_embedded_ones(medgan, mr_fi
         outcome = medgan("translate", mr_file)
         assert outcome.code == 2
         assert PHANTOM in outcome.err
+        assert "chest28" not in outcome.err  # Not a model that translate could take.
 
 
 def test_embedded_bundles_are_small(phantom_bundle):

@@ -41,7 +41,7 @@ def test_a_displacement_is_undone_and_channels_on_one_grid_move_together():
     assert moved.images["adc"].grid.same_as(moved.images["dwi"].grid)
     assert moved.images["t2w"] is case.images["t2w"]
     assert np.array_equal(moved.images["dwi"].array, case.images["dwi"].array)
-    assert "adc, dwi moved onto t2w" in moved.notices[0]
+    assert "adc, dwi moved onto t2w by " in moved.notices[0]
 
 
 def test_more_than_patients_move_is_refused(monkeypatch):

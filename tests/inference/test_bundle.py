@@ -299,7 +299,8 @@ class TestFinding:
         return tmp_path
 
     def test_by_name_and_by_folder(self, shelf, whole):
-        assert embedded_names() == ("tiny",)
+        assert embedded_names() == embedded_names(task="translation") == ("tiny",)
+        assert embedded_names(task="segmentation") == ()
         assert find_bundle("tiny").folder == shelf / "shelf" / "tiny"
         assert find_bundle(str(whole.folder)).facts == whole.facts
 
