@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medgan.commands.em_data_settings import ContrastSettings, Fib25Data, NeuriteData, StackSettings, StoreData
+from medgan.commands.em_data_settings import (
+    ContrastSettings,
+    EmDataSettings,
+    Fib25Data,
+    NeuriteData,
+    SectionTemData,
+    StackSettings,
+    StoreData,
+)
 from medgan.errors import SettingsError
 from medgan.geometry import Box
 from medgan.volume import LabelMap, LabelSource, PartOfLabels, PartOfSource, Quantity, Volume, VolumeSource
@@ -32,12 +40,15 @@ class KnownStack:
     instances : LabelSource
     clean : VolumeSource or None
         The same specimen in the labeled contrast, where that is known: what a perfect translation would give.
+    sections : tuple of int or None
+        The sections whose instances are known, each by itself; None where they are known in the whole stack.
     """
 
     case_id: str
     image: VolumeSource
     instances: LabelSource
     clean: VolumeSource | None = None
+    sections: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +80,7 @@ class EmStudy:
         return z, y, x
 
 
-def em_study(data: NeuriteData | Fib25Data | StoreData, *, config: Path, data_root: Path | None) -> EmStudy:
+def em_study(data: EmDataSettings, *, config: Path, data_root: Path | None) -> EmStudy:
     """Return the stacks of a configuration.
 
     Parameters
@@ -86,12 +97,12 @@ def em_study(data: NeuriteData | Fib25Data | StoreData, *, config: Path, data_ro
     """
     if isinstance(data, NeuriteData):
         study = _neurites(data)
-    elif isinstance(data, Fib25Data):
+    elif isinstance(data, Fib25Data | SectionTemData):
         if data_root is None:
             raise SettingsError(
                 f"{config.name}: FIB-25 is read from --data-root: name the folder that has {data.folder}."
             )
-        study = _fib25(data, data_root)
+        study = _fib25(data, data_root) if isinstance(data, Fib25Data) else _section_tem(data, data_root)
     else:
         study = _stores(data, data_root or config.parent)
     _require_one_voxel_size(study)
@@ -154,32 +165,57 @@ def _neurites(data: NeuriteData) -> EmStudy:
 
 
 def _fib25(data: Fib25Data, data_root: Path) -> EmStudy:
-    from medgan.formats.chunked import open_chunked
     from medgan.patches.em_sampler import EmVolume
     from medgan.phantoms.em_contrast import re_imaged
     from medgan.seeding import numpy_generator
 
-    folder = data_root / data.folder
+    whole, instances = _fib25_sample(data_root / data.folder)
+    clean = _sections(whole, instances, data.unlabeled)
+    worse = re_imaged(clean[0], contrast_of(data.degradation), numpy_generator(data.seed, "degradation"))
+    return EmStudy(
+        (EmVolume("labeled", *_sections(whole, instances, data.labeled)),),
+        (EmVolume("unlabeled", worse),),
+        KnownStack("validation", *_sections(whole, instances, data.validation)),
+        KnownStack("test", worse, clean[1], clean[0]),
+        _digest([data.model_dump(mode="json"), *whole.provenance.sources]),
+    )
+
+
+def _section_tem(data: SectionTemData, data_root: Path) -> EmStudy:
+    from medgan.commands.em_section_tem import read_section_tem
+    from medgan.patches.em_sampler import EmVolume
+
+    whole, instances = _fib25_sample(data_root / data.folder)
+    stack = read_section_tem(
+        data_root / data.unlabeled_folder,
+        pixel_nm=data.pixel_nm,
+        section_nm=data.section_nm,
+        spacing_nm=whole.grid.spacing,
+    )
+    part = stack.middle(data.extent_px)
+    return EmStudy(
+        (EmVolume("labeled", *_sections(whole, instances, data.labeled)),),
+        (EmVolume("unlabeled", stack.image),),
+        KnownStack("validation", *_sections(whole, instances, data.validation)),
+        KnownStack("test", part.image, part.instances, sections=part.sections),
+        _digest([data.model_dump(mode="json"), *whole.provenance.sources, *stack.image.provenance.sources]),
+    )
+
+
+def _fib25_sample(folder: Path) -> tuple[Volume, LabelMap]:
+    from medgan.formats.chunked import open_chunked
+
     source = open_chunked(folder / "grayscale_maps", voxel_size_zyx_nm=(10.0, 10.0, 10.0))
     whole = source.read(source.grid.box)
     bodies = fib25_bodies(folder / "groundtruth.h5")
     if bodies.shape != whole.shape:
         raise SettingsError(f"{folder.name}: sections and labels must be of one size: {whole.shape}, {bodies.shape}.")
-    instances = LabelMap(bodies, whole.grid)
+    return whole, LabelMap(bodies, whole.grid)
 
-    def part(sections: tuple[int, int]) -> tuple[Volume, LabelMap]:
-        box = Box((0, 0, sections[0]), (*whole.shape[:2], sections[1]))
-        return whole.cropped(box), instances.read(box)
 
-    labeled, validation, clean = part(data.labeled), part(data.validation), part(data.unlabeled)
-    worse = re_imaged(clean[0], contrast_of(data.degradation), numpy_generator(data.seed, "degradation"))
-    return EmStudy(
-        (EmVolume("labeled", *labeled),),
-        (EmVolume("unlabeled", worse),),
-        KnownStack("validation", *validation),
-        KnownStack("test", worse, clean[1], clean[0]),
-        _digest([data.model_dump(mode="json"), *source.provenance.sources]),
-    )
+def _sections(image: Volume, instances: LabelMap, sections: tuple[int, int]) -> tuple[Volume, LabelMap]:
+    box = Box((0, 0, sections[0]), (*image.shape[:2], sections[1]))
+    return image.cropped(box), instances.read(box)
 
 
 def fib25_bodies(path: Path) -> np.ndarray[Any, np.dtype[np.uint64]]:

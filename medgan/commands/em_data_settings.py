@@ -71,6 +71,24 @@ class Fib25Data(Section):
         return self
 
 
+class SectionTemData(Section):
+    """FIB-25 labeled, serial-section TEM of the fly's ventral nerve cord unlabeled, brought to FIB-25's voxels.
+
+    Its pixels are averaged to 10 nm. Its sections, five times as thick, are interpolated, so that a network of FIB-25
+    sees cubes; what is interpolated holds no information, and measures count the true sections alone. Its labels are
+    for measures only.
+    """
+
+    kind: Literal["section_tem"]
+    folder: str = "em/fib25_training_sample2"
+    labeled: SectionRange = (0, 90)
+    validation: SectionRange = (90, 110)
+    unlabeled_folder: str = "em/vnc_sstem_stack1_z00-13"
+    pixel_nm: Length = 4.6
+    section_nm: Length = 50.0
+    extent_px: PositiveInt = 320
+
+
 class StackSettings(Section):
     """One stack: a store, ``file.h5:/path`` or a folder of sections, and its labels; relative to the data root."""
 
@@ -95,7 +113,7 @@ class StoreData(Section):
         return self
 
 
-EmDataSettings = Annotated[NeuriteData | Fib25Data | StoreData, Field(discriminator="kind")]
+EmDataSettings = Annotated[NeuriteData | Fib25Data | SectionTemData | StoreData, Field(discriminator="kind")]
 
 
 class StackPatchSettings(Section):

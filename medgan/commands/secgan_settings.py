@@ -15,7 +15,7 @@ from medgan.commands.cohort_settings import (
     SamplingSettings,
     Section,
 )
-from medgan.commands.em_data_settings import Fib25Data, NeuriteData, StackPatchSettings, StoreData
+from medgan.commands.em_data_settings import Fib25Data, NeuriteData, SectionTemData, StackPatchSettings, StoreData
 from medgan.commands.model_settings import ModelSettings
 from medgan.methods.secgan_settings import SecganSettings
 from medgan.patches.em_sampler import EmAugment
@@ -54,7 +54,7 @@ class SecganExperiment(Section):
 
     method: Literal["secgan"]
     seed: int = 0
-    data: NeuriteData | Fib25Data | StoreData | VolumeData = Field(discriminator="kind")
+    data: NeuriteData | Fib25Data | SectionTemData | StoreData | VolumeData = Field(discriminator="kind")
     segmenter: str | None = None
     patch: StackPatchSettings | None = None
     input_range: tuple[float, float] = (0.0, 255.0)

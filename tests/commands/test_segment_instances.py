@@ -98,3 +98,55 @@ def test_what_does_not_fit_leaves_nothing(model, stack, tmp_path):
     with pytest.raises(BundleError, match="A model for boundaries is needed"):
         segment_instances(stack, model="phantom-mr-to-ct", out=tmp_path / "o.zarr", device="cpu", console=QUIET)
     assert not list(tmp_path.glob("o.zarr*"))
+
+
+class TestVerb:
+    def test_the_verb_serves_models_of_boundaries(self, medgan, model, stack, tmp_path):
+        out = tmp_path / "cells.zarr"
+        outcome = medgan("segment", stack, "--model", model, "--out", out, "--block", "64,64,64", "--device", "cpu")
+        assert outcome.code == 0, outcome.err
+        assert "2 instances in 20 x 20 x 70 voxels (z, y, x)" in outcome.out
+        assert open_chunked_labels(out).read(open_chunked_labels(out).grid.box).array.max() == 2
+
+    def test_the_store_is_named_after_the_stack(self, medgan, model, stack, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert (
+            medgan("segment", f"{stack}:/0", "--model", model, "--device", "cpu", "--voxel-size", "10,10,10").code == 0
+        )
+        assert (tmp_path / "stack_0_instances.zarr").is_dir()
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (
+                ("--align", "--channel", "t2w=1"),
+                "dark segments stacks of sections in one channel: leave out --channel, --align",
+            ),
+            (("--block", "64,64"), "--block needs three positive whole numbers as z,y,x: found '64,64'"),
+            (("--voxel-size", "40,4,4"), "voxel"),
+        ],
+    )
+    def test_refusals(self, medgan, model, stack, tmp_path, arguments, message):
+        outcome = medgan(
+            "segment", stack, "--model", model, "--out", tmp_path / "o.zarr", "--device", "cpu", *arguments
+        )
+        assert outcome.code == 2
+        assert message in outcome.err
+        assert not list(tmp_path.glob("o.zarr*"))
+
+    def test_no_stack(self, medgan, model):
+        outcome = medgan("segment", "--model", model)
+        assert (outcome.code, "A stack is needed" in outcome.err) == (2, True)
+
+    def test_a_stack_of_zeros(self, medgan, model, tmp_path):
+        empty = write_ome_zarr(
+            Volume(np.zeros(GRID.shape, np.uint8), GRID, Quantity.EM_SIGNAL), tmp_path / "empty.zarr"
+        )
+        outcome = medgan("segment", empty, "--model", model, "--out", tmp_path / "o.zarr")
+        assert (outcome.code, "empty.zarr is all zero" in outcome.err) == (2, True)
+
+    def test_a_stack_of_one_section_has_no_neighbors_to_reflect(self, medgan, model, tmp_path):
+        grid = Grid.axis_aligned((20, 20, 1), spacing=(10, 10, 10), unit="nm", frame="specimen")
+        flat = write_ome_zarr(Volume(np.full(grid.shape, 9, np.uint8), grid, Quantity.EM_SIGNAL), tmp_path / "f.zarr")
+        outcome = medgan("segment", flat, "--model", model, "--out", tmp_path / "o.zarr", "--device", "cpu")
+        assert outcome.code == 0, outcome.err
