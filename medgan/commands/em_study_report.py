@@ -1,0 +1,325 @@
+"""The report of a study of contrast translation: one self-contained HTML page, also of a study that is not finished."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medgan.commands.em_study import (
+    Training,
+    require_one_data,
+    run_folder,
+    segmenter_folder,
+    study_settings,
+    trainings,
+)
+from medgan.commands.em_study_measures import BOUND, MATCHED, RAW, SECTION, measure_step
+from medgan.commands.study import Study
+
+if TYPE_CHECKING:
+    from medgan.commands.em_study_settings import EmStudySettings
+    from medgan.reporting.em_sections import ShownSection
+    from medgan.reporting.sections import Section
+
+Measures = Mapping[str, Mapping[str, Any]]
+PLAIN_TITLES = {
+    RAW: "unlabeled contrast as it is",
+    MATCHED: "histogram matching, section by section",
+    BOUND: "the same specimen in the labeled contrast: the bound",
+}
+ARM_TITLES = {"none": "CycleGAN", "mask": "SECGAN, mask", "both": "SECGAN, both", "separate": "SECGAN, separate"}
+COLUMNS = {
+    "voi": ("VOI, bits", "{:.3f}"),
+    "voi_split": ("split", "{:.3f}"),
+    "voi_merge": ("merge", "{:.3f}"),
+    "adapted_rand_error": ("ARAND", "{:.3f}"),
+    "cremi_score": ("CREMI", "{:.3f}"),
+    "expected_run_length": ("ERL, nm", "{:.0f}"),
+    "greatest_run_length": ("best ERL, nm", "{:.0f}"),
+}
+
+
+def report_step(study: Study) -> str:
+    """Write ``report.html`` and its tables as Markdown, of what is finished; anew each time."""
+    from medgan.formats import write_bytes
+    from medgan.reporting.report import render_report
+    from medgan.reporting.tables import markdown_tables
+
+    settings = study_settings(study)
+    measured = measure_step(study)
+    sections = list(_sections(study, settings, measured))
+    page = render_report(settings.title, sections, subtitle=study.config.name)
+    tables = markdown_tables(sections, title=settings.title)
+    write_bytes(study.folder / "tables.md", tables.encode(), overwrite=True)
+    path = study.folder / "report.html"
+    write_bytes(path, page.encode(), overwrite=True)
+    study.console.notice(f"report: {path}")
+    return str(path)
+
+
+def verdict(settings: EmStudySettings, measured: Measures) -> list[str]:
+    """Return, for each arm, whether it beats the baseline: paired by seed, an interval from six seeds on.
+
+    Notes
+    -----
+    Below six seeds no interval is given; "in every seed" is then the strongest that is said.
+    """
+    from scipy.stats import bootstrap
+
+    said = []
+    for arm in settings.arms:
+        pairs = [
+            (
+                measured[f"{arm}_seed{seed}"]["pooled"]["voi"],
+                measured[f"{settings.baseline}_seed{seed}"]["pooled"]["voi"],
+            )
+            for seed in settings.seeds
+            if f"{arm}_seed{seed}" in measured and f"{settings.baseline}_seed{seed}" in measured
+        ]
+        if arm == settings.baseline or not pairs:
+            continue
+        differences = np.array([one - other for one, other in pairs])
+        values = ", ".join(f"{d:+.3f}" for d in differences)
+        words = f"{_arm_title(settings, arm)} − {_arm_title(settings, settings.baseline)}, VOI in bits: {values}"
+        if len(differences) >= 6:
+            drawn = bootstrap((differences,), np.mean, method="percentile", rng=np.random.default_rng(0))
+            low, high = drawn.confidence_interval
+            shown = "below 0" if high < 0 else "above 0" if low > 0 else "including 0: no difference shown"
+            said.append(f"{words}; 95 % interval of the mean {low:+.3f} to {high:+.3f}, {shown}.")
+        elif len(differences) == 1:
+            said.append(f"{words}: one seed, from which nothing about the method follows.")
+        else:
+            count = int((differences < 0).sum())
+            said.append(
+                f"{words}: lower, that is better, in {count} of {len(differences)} seeds; too few for an interval."
+            )
+    return said
+
+
+def _sections(study: Study, settings: EmStudySettings, measured: Measures) -> Iterator[Section]:
+    from medgan.reporting.charts import error_strip
+    from medgan.reporting.em_sections import section_sheet
+    from medgan.reporting.sections import FigureSection, KeyFacts, TextSection, WarningSection
+
+    every = list(trainings(settings))
+    missing = [one.name for one in every if one.name not in measured]
+    limits = list(settings.limits)
+    if missing:
+        limits.append(f"This study is not finished: {', '.join(missing)} are missing. The same command continues it.")
+    yield WarningSection("Read this first", limits)
+    yield KeyFacts("Facts", _facts(study, settings))
+    yield TextSection("Does SECGAN beat the CycleGAN?", verdict(settings, measured) or ["Not measured yet."])
+    yield _table(settings, measured)
+    groups = {_row_title(settings, name): values for name, values in _grouped(settings, measured).items()}
+    for key in ("voi", "adapted_rand_error"):
+        strip = {title: [one["pooled"].get(key) for one in rows] for title, rows in groups.items()}
+        label = COLUMNS[key][0]
+        png = error_strip(strip, label=f"{label}: lower is better", title="")
+        yield FigureSection(f"Every seed: {label}", png, alternative=f"One dot a seed and row: {label}")
+    shown = _shown(study, settings, measured)
+    if shown:
+        sections = {int(m["section"]) for m in measured.values()}
+        yield FigureSection(
+            "Raw, translated, boundaries, instances",
+            section_sheet(shown),
+            alternative="One section in every version, with the boundaries and instances that the segmenter finds",
+            caption=f"Section {', '.join(map(str, sorted(sections)))} of the test stack, first seed. Colors tell "
+            "instances apart and mean nothing else. Translated images are synthetic.",
+        )
+    yield from _blocks(settings, measured)
+    yield from _curves(study, settings, every)
+    yield _events(study, every)
+    yield from _digests(study, settings, every)
+
+
+def _facts(study: Study, settings: EmStudySettings) -> dict[str, str]:
+    from medgan import __version__
+    from medgan.inference.bundle import find_bundle
+
+    experiment = require_one_data(study, settings)
+    segmenter = find_bundle(str(segmenter_folder(study, settings))).facts
+    environments = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for one in trainings(settings)
+        if (path := run_folder(study, one) / "environment.json").is_file()
+    ]
+    machines = sorted(
+        {f"{e['processor']}, {e['threads']} thread(s), {e['precision']['precision']}" for e in environments}
+    )
+    return {
+        "Data": experiment.model.data,
+        "Seeds": ", ".join(map(str, settings.seeds)),
+        "Steps": str(settings.steps or experiment.secgan.steps),
+        "Segmenter": f"{segmenter.name}, weights {segmenter.weights_sha256[:12]}, frozen",
+        "Gray values before the translation": f"matching: {experiment.matching}",
+        "Polarity": experiment.guard.expected_polarity if experiment.guard is not None else "not guarded",
+        **({"Machine": "; ".join(machines)} if machines else {}),
+        "medgan": __version__,
+    }
+
+
+def _arm_title(settings: EmStudySettings, arm: str) -> str:
+    return ARM_TITLES.get(settings.arms[arm].segmentation, arm)
+
+
+def _row_title(settings: EmStudySettings, name: str) -> str:
+    return PLAIN_TITLES.get(name) or _arm_title(settings, name)
+
+
+def _grouped(settings: EmStudySettings, measured: Measures) -> dict[str, list[Mapping[str, Any]]]:
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for name in (RAW, MATCHED, *settings.arms, BOUND):
+        rows = [one for key, one in measured.items() if (one.get("arm") or key) == name]
+        if rows:
+            groups[name] = rows
+    return groups
+
+
+def _cell(row: Mapping[str, Any], key: str) -> str:
+    value = row.get(key)
+    return "–" if value is None else COLUMNS[key][1].format(value)
+
+
+def _table(settings: EmStudySettings, measured: Measures) -> Section:
+    from medgan.reporting.sections import TableSection
+
+    used = [key for key in COLUMNS if any(key in one["pooled"] for one in measured.values())]
+    rows = []
+    for name, found in _grouped(settings, measured).items():
+        for one in found:
+            seed = str(one["seed"]) if "seed" in one else "–"
+            rows.append((_row_title(settings, name), seed, *(_cell(one["pooled"], key) for key in used)))
+        if len(found) > 1:
+            means = {k: float(np.mean([one["pooled"][k] for one in found])) for k in used if k in found[0]["pooled"]}
+            rows.append((f"{_row_title(settings, name)}, mean", "", *(_cell(means, key) for key in used)))
+    return TableSection(
+        "The frozen segmenter on the test stack",
+        ("Image", "Seed", *(COLUMNS[key][0] for key in used)),
+        rows,
+        caption="Variation of information in bits (split and merge) and adapted Rand error: 0 is perfect. CREMI: the "
+        "geometric mean of both. ERL: expected run length along skeletons of the truth, and the greatest possible. "
+        "Voxels without a truth are not counted.",
+        text_columns=frozenset({0}),
+    )
+
+
+def _blocks(settings: EmStudySettings, measured: Measures) -> Iterator[Section]:
+    from medgan.reporting.sections import TableSection
+
+    groups = _grouped(settings, measured)
+    first = next(iter(measured.values()), None)
+    if first is None or len(first["blocks"]) < 2:
+        return
+    rows = []
+    for number, block in enumerate(first["blocks"]):
+        cells = [
+            "–"
+            if "voi" not in found[0]["blocks"][number]
+            else f"{np.mean([r['blocks'][number]['voi'] for r in found]):.3f}"
+            for found in groups.values()
+        ]
+        rows.append((", ".join(map(str, block["start_ijk"])), *cells))
+    yield TableSection(
+        "VOI of every block",
+        ("Block from (x, y, z)", *(_row_title(settings, name) for name in groups)),
+        rows,
+        caption="Bits; mean over seeds. The pooled values above are from the summed counts, not means of these.",
+        text_columns=frozenset({0}),
+    )
+
+
+def _shown(study: Study, settings: EmStudySettings, measured: Measures) -> list[ShownSection]:
+    from medgan.reporting.em_sections import ShownSection
+
+    names = [RAW, MATCHED, *(f"{arm}_seed{settings.seeds[0]}" for arm in settings.arms), BOUND]
+    shown = []
+    truth = None
+    for name in names:
+        path = study.folder / "measures" / name / SECTION
+        if name not in measured or not path.is_file():
+            continue
+        with np.load(path) as found:
+            truth = found["truth"], found["image"]
+            title = _row_title(settings, name.rsplit("_seed", 1)[0]).split(":")[0].split(",")[0]
+            if name.startswith(("mask", "both", "separate")):
+                title = _arm_title(settings, name.rsplit("_seed", 1)[0])
+            shown.append(ShownSection(title, found["image"], found["boundary"], found["instances"]))
+    if truth is not None:
+        shown.append(ShownSection("truth", truth[1], None, truth[0]))
+    return shown
+
+
+def _metrics(study: Study, training: Training) -> list[dict[str, Any]]:
+    path = run_folder(study, training) / "metrics.jsonl"
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _curves(study: Study, settings: EmStudySettings, every: Sequence[Training]) -> Iterator[Section]:
+    from medgan.reporting.charts import training_curves
+    from medgan.reporting.sections import FigureSection
+
+    for training in every:
+        rows = [row for row in _metrics(study, training) if row.get("event") == "losses"]
+        if training.seed != settings.seeds[0] or not rows:
+            continue
+        names = [name for name in rows[-1] if name not in ("event", "attempt", "step", "total")]
+        groups: dict[str, list[str]] = {}
+        for name in names:
+            groups.setdefault(name.split("_")[0], []).append(name)
+        png = training_curves(rows, groups={"total": ["total"], **groups})
+        yield FigureSection(
+            f"Curves: {_arm_title(settings, training.arm)}, seed {training.seed}", png,
+            alternative="Loss terms over the steps of the training",
+        )  # fmt: skip
+
+
+def _events(study: Study, every: Sequence[Training]) -> Section:
+    from medgan.reporting.sections import TableSection
+
+    rows = []
+    for training in every:
+        checks = [row for row in _metrics(study, training) if row.get("event") == "guard"]
+        result = run_folder(study, training) / "result.json"
+        chosen = json.loads(result.read_text(encoding="utf-8")).get("chosen") if result.is_file() else None
+        step = chosen.get("step") if isinstance(chosen, dict) else None
+        violated = [f"step {row['step']} of attempt {row['attempt'] + 1}" for row in checks if row["violated"]]
+        rows.append(
+            (
+                training.name,
+                f"{checks[-1]['correlation']:+.2f}" if checks else "–",
+                "; ".join(violated) or "none",
+                "–" if step is None else str(step),
+            )
+        )
+    return TableSection(
+        "Polarity and choice of checkpoints",
+        ("Training", "Last rank correlation", "Inversions, each a restart of everything", "Chosen step"),
+        rows,
+        caption="Rank correlation of image and translation; its sign is the polarity. Checkpoints are chosen by the "
+        "round trip of labeled validation data; the truth of the unlabeled domain is never seen.",
+        text_columns=frozenset({0, 2}),
+    )
+
+
+def _digests(study: Study, settings: EmStudySettings, every: Sequence[Training]) -> Iterator[Section]:
+    import yaml
+
+    from medgan.inference.bundle import find_bundle
+    from medgan.reporting.sections import TableSection, TextSection
+
+    rows = []
+    for training in every:
+        folder = run_folder(study, training) / "bundle"
+        if folder.is_dir():
+            facts = find_bundle(str(folder)).facts
+            rows.append((training.name, facts.weights_sha256, facts.training.config_sha256))
+    if rows:
+        columns = ("Training", "Weights, SHA-256", "Configuration, SHA-256")
+        yield TableSection("Digests", columns, rows, text_columns=frozenset({0, 1, 2}))
+    settings_text = yaml.safe_dump(require_one_data(study, settings).model_dump(mode="json"), sort_keys=False)
+    yield TextSection("Settings of the first arm", settings_text.splitlines())
