@@ -4,13 +4,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test bench lint clean
 
 demo: $(STAMP)
 	$(BIN)/medgan demo --out demo --overwrite
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto
+
+bench: $(STAMP)
+	$(BIN)/medgan bench --quick
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from medgan.cli import explanation, images, learning, models, results, segmentation
+from medgan.cli import benchmark, explanation, images, learning, models, results, segmentation
 
 EXIT_CODES = """Exit codes: 0 done · 1 internal failure, or a loss that is not finite · 2 input or usage refused,
 nothing written · 3 a cohort done in part · 130 interrupted."""
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _part in (images, results, learning, models, explanation, segmentation):
+for _part in (images, results, learning, models, explanation, segmentation, benchmark):
     app.add_typer(_part.app)
 
 

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from medgan.cli.options import AllowGap, AssumeAxes, Json, Overwrite, Quiet, Series, Set, console_of
+from medgan.cli.options import (
+    AllowGap,
+    AssumeAxes,
+    Json,
+    Overwrite,
+    Quiet,
+    Scheduler,
+    Series,
+    Set,
+    Shard,
+    Workers,
+    console_of,
+)
 
 app = typer.Typer()
 KeyFile = Annotated[
@@ -45,7 +57,7 @@ def inspect(
 @app.command(
     epilog="Examples: medgan preprocess scan.nii.gz --recipe ct_soft_tissue --out prepared/ · "
     "medgan preprocess study/ --series 2 --recipe isotropic_1mm · "
-    "medgan preprocess configs/mr_to_ct/sts.yaml --data-root ~/data --out store --jobs 4"
+    "medgan preprocess configs/mr_to_ct/sts.yaml --data-root ~/data --out store --workers 4"
 )
 def preprocess(
     source: Annotated[
@@ -68,7 +80,9 @@ def preprocess(
     allow_gap: AllowGap = False,
     assume_axes: AssumeAxes = False,
     data_root: Annotated[Path | None, typer.Option(help="For a cohort: where the manifest's paths start from.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="For a cohort: processes; default: one a core.")] = None,
+    workers: Workers = None,
+    shard: Shard = None,
+    scheduler: Scheduler = None,
     overrides: Set = [],  # noqa: B006
     list_recipes: Annotated[bool, typer.Option("--list-recipes", help="List medgan's own recipes.")] = False,
     overwrite: Overwrite = False,
@@ -95,7 +109,9 @@ def preprocess(
         allow_gap=allow_gap,
         assume_axes=assume_axes,
         data_root=data_root,
-        jobs=jobs,
+        workers=workers,
+        shard=shard,
+        scheduler=scheduler,
         overrides=overrides,
         list_recipes=list_recipes,
         overwrite=overwrite,

@@ -30,6 +30,18 @@ VoxelSize = Annotated[
     typer.Option("--voxel-size", metavar="Z,Y,X", help="Of a stack or store that does not state it, in nm: 40,4,4."),
 ]
 BlockSize = Annotated[str | None, typer.Option("--block", metavar="Z,Y,X", help="Voxels of a block: 64,256,256.")]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", "--jobs", min=1, help="For a stack or a cohort: processes on this machine."),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="For a stack or a cohort: this call is one of N, as in a job array."),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="ADDRESS", help="For a stack or a cohort: workers of this Dask scheduler."),
+]
 
 
 def console_of(quiet: bool, as_json: bool) -> Console:

@@ -16,8 +16,11 @@ from medgan.cli.options import (
     Overwrite,
     Precision,
     Quiet,
+    Scheduler,
     Series,
+    Shard,
     VoxelSize,
+    Workers,
     console_of,
 )
 
@@ -28,13 +31,15 @@ app = typer.Typer()
     epilog="Examples: medgan translate volume.nii.gz --model phantom-mr-to-ct · "
     "medgan translate scan.mha --model runs/limbs/bundle --out results/ --uncertainty · "
     "medgan translate study/ --series 2 --model phantom-mr-to-ct · "
-    "medgan translate --manifest cases.csv --model runs/limbs/bundle --out results/ --jobs 2"
+    "medgan translate --manifest cases.csv --model runs/limbs/bundle --out results/ --workers 2 · "
+    "medgan translate volume.zarr:/raw --model runs/em/bundle --out translated.zarr --workers 8"
 )
 def translate(
     image: Annotated[
         Path | None,
         typer.Argument(
-            help="Volume: .nii, .nii.gz, .hdr/.img, .mha, .mhd, .nrrd, .nhdr; DICOM as folder, file, zip or DICOMDIR."
+            help="Volume: .nii, .nii.gz, .hdr/.img, .mha, .mhd, .nrrd, .nhdr; DICOM as folder, file, zip or DICOMDIR; "
+            "or a stack: .zarr, .zarr:/path, .h5:/path, folder of sections."
         ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Name of an embedded model, or folder of a bundle.")] = None,
@@ -60,7 +65,11 @@ def translate(
         Path | None, typer.Option(help="A cohort: CSV with case_id and path, or a release's YAML. Restartable.")
     ] = None,
     data_root: Annotated[Path | None, typer.Option(help="For a cohort: where its paths start from.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="For a cohort: processes; default 1.")] = None,
+    workers: Workers = None,
+    shard: Shard = None,
+    scheduler: Scheduler = None,
+    voxel_size: VoxelSize = None,
+    block: BlockSize = None,
     device: Device = "auto",
     precision: Precision = "auto",
     overwrite: Overwrite = False,
@@ -76,6 +85,9 @@ def translate(
 
     A cohort goes into the folder --out, one CASE_sct a case, with summary.csv; started again it continues; exits 3 if
     some cases failed, 2 if all did.
+
+    A stack of electron microscopy goes, block by block, into the OME-Zarr store --out, named --out with .partial until
+    it is complete; started again it continues; exits 3 if some blocks failed.
     """
     from medgan.commands.translate_request import translate_any as run
 
@@ -93,7 +105,11 @@ def translate(
         members=members,
         manifest=manifest,
         data_root=data_root,
-        jobs=jobs,
+        workers=workers,
+        shard=shard,
+        scheduler=scheduler,
+        voxel_size=voxel_size,
+        block=block,
         device=device,
         precision=precision,
         overwrite=overwrite,

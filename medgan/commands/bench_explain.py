@@ -9,121 +9,118 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any
 
+from medgan.commands.bench_case import Deviation, compared, left_out
+from medgan.commands.bench_settings import BFLOAT16_ABSENT, BenchRequest, require_peer
+from medgan.commands.bench_timing import Side, in_turns
+
 if TYPE_CHECKING:
     from medgan.explanation.discriminative import PairBatch
-    from medgan.explanation.literal_curve import CurveTiming
     from medgan.explanation.scored_classifier import ScoredClassifier
 
-DEVIATION_BOUND = 1e-4
-"""Largest difference of the area under a curve in float32 that a ratio is printed for."""
-BFLOAT16_BOUND = 0.02
-"""The same for bfloat16, which is an option and states its deviation (a free choice)."""
+PRECISIONS = ("float32", "bfloat16")
+CURVE = {p: f"score curve of a pair of radiographs, {p}" for p in PRECISIONS}
+ROWS = tuple(CURVE.values())
 PEER = "literal reference: one mask, one hybrid, one forward pass at a time"
-SIDE_PX = 224
+BOUNDS = {"float32": 1e-4, "bfloat16": 0.02}
+"""Largest difference of the area under a curve; that of bfloat16, which is an option, is a free choice."""
+SIDE_PX, TINY_SIDE_PX = 112, 32
+BATCH = 32
+PEAK_WORDS = "most resident memory of the process during a run beyond what it held before"
 
 
 def bench_explain(
-    *,
-    quick: bool = False,
-    precision: str = "auto",
-    threads: int | None = None,
-    pairs: int | None = None,
-    side_px: int = SIDE_PX,
-    batch: int = 32,
-    classifier: ScoredClassifier | None = None,
-) -> dict[str, Any]:
-    """Return ``cases`` with seconds a pair of the fast and of the literal curve.
+    request: BenchRequest, *, classifier: ScoredClassifier | None = None, bounds: dict[str, float] | None = None
+) -> list[dict[str, Any]]:
+    """Return the rows of a score curve of each precision.
 
     Parameters
     ----------
-    quick : bool
-        Three pairs instead of twenty; the work of a pair is the same.
-    precision : str
-        ``auto`` asks the machine; where that gives bfloat16, a second case has it.
-    threads : int, optional
-        CPU threads of both sides; torch's default if not given.
-    pairs, side_px, batch : int, optional
-        How many pairs of which size, and images in a forward pass of the fast side.
+    request : BenchRequest
+        Quick: the embedded classifier of 28 px; the passes a pair are the same.
     classifier : ScoredClassifier, optional
-        By default MONAI's DenseNet-121 with fixed random weights, which serve for timing.
-
-    Returns
-    -------
-    dict
-        ``machine`` in words, ``precision``, and ``cases`` with ``case, peer, medgan_s, peer_s, ratio`` (peer_s /
-        medgan_s, None where the deviation breaks its bound), ``ratio_min, ratio_max, deviation, deviation_unit,
-        deviation_bound, medgan_peak_mb, peer_peak_mb``, and ``passes`` of both sides. Peaks are of the whole process:
-        one for both.
+        By default MONAI's DenseNet-121 with fixed random weights, which serve for timing, of 112 px.
+    bounds : dict, optional
+        Of the deviation by precision.
     """
-    import torch
+    from medgan.explanation.curve import CurveSettings, score_curves
+    from medgan.explanation.literal_curve import literal_curve
 
-    from medgan.explanation.literal_curve import timed_curves
-    from medgan.runs import processor
-    from medgan.training.precision import resolve_precision
+    judge, side_px, words = _judge(request) if classifier is None else (classifier, TINY_SIDE_PX, "a classifier given")
+    pairs = _pairs(request.rounds + 1, side_px)
+    maps = [_maps(judge, pair) for pair in pairs]
+    worst: dict[str, float] = dict.fromkeys(request.precisions, 0.0)
+    passes: dict[str, list[float]] = {"own": [], "peer": [], "only": []}
+    settings = {
+        precision: CurveSettings(preset="dapi", batch=BATCH, fine_areas=0, perturbation_steps=0, precision=precision)
+        for precision in request.precisions
+    }  # fmt: skip
+    # The first pair warms up; every further round has a pair of its own.
+    round_of = {name: iter(range(len(pairs))) for name in ("peer", *request.precisions)}
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    record = resolve_precision(precision, device="cpu")
-    count = pairs or (3 if quick else 20)
-    judge = classifier or _random_densenet()
-    timings = [
-        timed_curves(judge, pair, _maps(judge, pair, batch), batch=batch, bfloat16=record.precision == "bfloat16")
-        for pair in _pairs(count, side_px)
-    ]
-    words = f"score curve of a pair, dapi, {side_px} x {side_px} px, {'DenseNet-121' if classifier is None else 'own'}"
-    cases = [_case(f"{words}, float32", timings, bfloat16=False)]
-    if record.precision == "bfloat16":
-        cases.append(_case(f"{words}, bfloat16", timings, bfloat16=True))
-    machine = f"{processor()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}"
-    return {"machine": machine, "precision": record.as_dict(), "pairs": count, "batch": batch, "cases": cases}
+    def literal() -> Any:
+        number = next(round_of["peer"])
+        return literal_curve(judge, pairs[number], maps[number], preset="dapi")
 
+    def fast(precision: str) -> Any:
+        number = next(round_of[precision])
+        return score_curves(judge, pairs[number], {"map": maps[number]}, settings=settings[precision])[0]["map"]
 
-def lines_of(facts: dict[str, Any]) -> list[str]:
-    """Return the cases for people."""
-    lines = [f"{facts['machine']}; {facts['pairs']} pairs, batch {facts['batch']}"]
-    for case in facts["cases"]:
-        ratio = "no ratio: the areas differ" if case["ratio"] is None else f"{case['ratio']:.1f}x"
-        spread = f" ({case['ratio_min']:.1f} to {case['ratio_max']:.1f})" if case["ratio"] is not None else ""
-        lines.append(
-            f"{case['case']}: {case['medgan_s']:.2f} s, {case['peer']} {case['peer_s']:.2f} s, {ratio}{spread}; "
-            f"{case['passes']:.0f} forward passes against {case['peer_passes']:.0f}; only those counted "
-            f"{case['ratio_passes_only']:.1f}x; deviation {case['deviation']:.2g} {case['deviation_unit']} (bound "
-            f"{case['deviation_bound']:g})"
+    def compare(results: dict[str, Any]) -> None:
+        for precision in request.precisions:
+            worst[precision] = max(worst[precision], abs(results[precision].dac - results["peer"].dac))
+        passes["own"].append(results["float32"].distinct_masks + 2)
+        passes["peer"].append(results["peer"].passes)
+        passes["only"].append(results["peer"].classifier_seconds)
+
+    sides = {"peer": Side(literal)}
+    sides |= {p: Side(lambda p=p: fast(p)) for p in request.precisions}  # type: ignore[misc]
+    turns = in_turns(sides, rounds=request.rounds, long_rounds=None, judge=compare, advance=request.advance)
+    rows = []
+    for precision in PRECISIONS:
+        if precision not in request.precisions:
+            rows.append(left_out(CURVE[precision], peer=PEER, why=BFLOAT16_ABSENT))
+            continue
+        only = statistics.median(spent / own for spent, own in zip(passes["only"], turns.seconds[precision]))
+        own, theirs = (statistics.mean(passes[name]) for name in ("own", "peer"))
+        rows.append(
+            compared(
+                CURVE[precision],
+                peer=PEER,
+                medgan_s=turns.seconds[precision],
+                peer_s=turns.seconds["peer"],
+                deviations=[
+                    Deviation(worst[precision], "area under the curve", (bounds or BOUNDS)[precision], "largest")
+                ],
+                medgan_peak_mb=turns.peak_mb[precision],
+                peer_peak_mb=turns.peak_mb["peer"],
+                peak_words=PEAK_WORDS,
+                notes=[
+                    f"dapi, {words}, {side_px} x {side_px} px, {own:.0f} forward passes against {theirs:.0f}; "
+                    f"only the passes counted {only:.1f}x"
+                ],
+                passes=own,
+                peer_passes=theirs,
+                ratio_passes_only=only,
+            )
         )
-    return lines
+    return rows
 
 
-def _case(words: str, timings: list[CurveTiming], *, bfloat16: bool) -> dict[str, Any]:
-    import resource
+def _judge(request: BenchRequest) -> tuple[ScoredClassifier, int, str]:
+    """Return a classifier, the side of its radiographs in px, and its name."""
+    if not (request.quick or request.tiny):
+        return _random_densenet(), SIDE_PX, "DenseNet-121"
+    from medgan.explanation.scored_classifier import ScoredClassifier
+    from medgan.inference.bundle import find_bundle
 
-    own = [(t.bfloat16_seconds or 0.0) if bfloat16 else t.seconds for t in timings]
-    peer = [t.literal_seconds for t in timings]
-    deviation = max((t.bfloat16_deviation or 0.0) if bfloat16 else t.area_deviation for t in timings)
-    bound = BFLOAT16_BOUND if bfloat16 else DEVIATION_BOUND
-    ratios = [theirs / mine for mine, theirs in zip(own, peer)]
-    passes_only = [t.classifier_speedup * t.seconds / mine for t, mine in zip(timings, own)]
-    holds = deviation <= bound
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {
-        "case": words,
-        "peer": PEER,
-        "medgan_s": statistics.median(own),
-        "peer_s": statistics.median(peer),
-        "ratio": statistics.median(ratios) if holds else None,
-        "ratio_min": min(ratios) if holds else None,
-        "ratio_max": max(ratios) if holds else None,
-        "ratio_passes_only": statistics.median(passes_only),
-        "passes": statistics.mean(t.passes for t in timings),
-        "peer_passes": statistics.mean(t.literal_passes for t in timings),
-        "deviation": deviation,
-        "deviation_unit": "area under the curve",
-        "deviation_bound": bound,
-        "medgan_peak_mb": peak_mb,
-        "peer_peak_mb": peak_mb,
-    }
+    bundle = find_bundle("chest28-classifier", task="classification")
+    facts = bundle.facts
+    judge = ScoredClassifier(bundle.network(), facts.target_layer, "logit", tuple(facts.labels))
+    return judge, facts.domain.input_size[0], f"the embedded {facts.name}"
 
 
 def _random_densenet() -> ScoredClassifier:
+    require_peer()
     import torch
     from monai.networks.nets import DenseNet121
 
@@ -153,8 +150,8 @@ def _pairs(count: int, side_px: int) -> list[PairBatch]:
     return made
 
 
-def _maps(classifier: ScoredClassifier, pair: PairBatch, batch: int) -> Any:
+def _maps(classifier: ScoredClassifier, pair: PairBatch) -> Any:
     from medgan.explanation.attribution import AttributionSettings
     from medgan.explanation.discriminative import pair_attribution
 
-    return pair_attribution("d_ig", classifier, pair, settings=AttributionSettings(steps=8), batch=batch).maps
+    return pair_attribution("d_ig", classifier, pair, settings=AttributionSettings(steps=8), batch=BATCH).maps

@@ -1,73 +1,34 @@
 """Speed of training a segmenter: medgan's step against the same step in plain, eager float32.
 
 Both sides have the same first weights and see the same batches, in turns after a warm-up. The ratio counts only where
-the gradients agree.
+the gradients of the first step agree.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
 from typing import Any
 
+from medgan.commands.bench_case import Deviation, compared, left_out
+from medgan.commands.bench_settings import BFLOAT16_ABSENT, BenchRequest
+from medgan.commands.bench_timing import Side, in_turns
+
+PRECISIONS = ("float32", "bfloat16")
+ARMS = ("cross_entropy", "hybrid")
+STEP = {(arm, p): f"segmenter training step, {arm}, 12 slices of 3 x 48 x 48, {p}" for arm in ARMS for p in PRECISIONS}
+ROWS = tuple(STEP.values())
 DEVIATION_BOUND = 0.02
-"""Largest 1 − cosine of the two sides' gradients, tensor by tensor, that a ratio is printed for."""
-PEER = "plain eager float32 PyTorch"
+"""Largest 1 - cosine of the two sides' gradients, tensor by tensor; a free choice."""
+PEER = "plain, eager float32 PyTorch"
+ROUNDS = 15
+PEAK_WORDS = "most resident memory of the process during a step beyond what it held before"
 
 
-def bench_segment(*, quick: bool = False, precision: str = "auto", threads: int | None = None) -> dict[str, Any]:
-    """Return ``cases`` with seconds a step of the cross-entropy and the hybrid arm, each beside its plain form.
-
-    Parameters
-    ----------
-    quick : bool
-        Five rounds instead of fifteen; the work of a round is the same.
-    precision : str
-        ``auto`` asks the machine, as a training does.
-    threads : int, optional
-        CPU threads of both sides; torch's default if not given.
-
-    Returns
-    -------
-    dict
-        ``machine`` in words, ``precision``, and ``cases`` with ``case, peer, medgan_s, peer_s, ratio`` (peer_s /
-        medgan_s, None where the deviation breaks its bound), ``ratio_min, ratio_max, deviation, deviation_unit,
-        deviation_bound, medgan_peak_mb, peer_peak_mb``. Peaks are of the whole process: one for both.
-    """
-    import torch
-
-    from medgan.runs import processor
-    from medgan.training.precision import resolve_precision
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    record = resolve_precision(precision, device="cpu")
-    rounds = 5 if quick else 15
-    cases = [
-        _case(arm, form_precision, rounds)
-        for arm in ("cross_entropy", "hybrid")
-        for form_precision in dict.fromkeys(("float32", record.precision))
-    ]
-    words = f"{processor()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}"
-    return {"machine": words, "precision": record.as_dict(), "rounds": rounds, "cases": cases}
+def bench_segment(request: BenchRequest, *, bound: float = DEVIATION_BOUND) -> list[dict[str, Any]]:
+    """Return the rows of the cross-entropy and the hybrid arm."""
+    return [row for arm in ARMS for row in _rows(arm, request, bound)]
 
 
-def lines_of(facts: dict[str, Any]) -> list[str]:
-    """Return the cases for people."""
-    lines = [facts["machine"]]
-    for case in facts["cases"]:
-        ratio = "no ratio: the gradients differ" if case["ratio"] is None else f"{case['ratio']:.2f}x"
-        spread = f" ({case['ratio_min']:.2f} to {case['ratio_max']:.2f})" if case["ratio"] is not None else ""
-        lines.append(
-            f"{case['case']}: {case['medgan_s']:.3f} s, {case['peer']} {case['peer_s']:.3f} s, {ratio}{spread}; "
-            f"deviation {case['deviation']:.2g} {case['deviation_unit']} (bound {case['deviation_bound']:g})"
-        )
-    return lines
-
-
-def _case(arm: str, precision: str, rounds: int) -> dict[str, Any]:
-    import resource
-
+def _rows(arm: str, request: BenchRequest, bound: float) -> list[dict[str, Any]]:
     from medgan.methods.adversarial_segmentation import (
         AdversarialSegmentationSettings,
         MapDiscriminatorSettings,
@@ -83,37 +44,42 @@ def _case(arm: str, precision: str, rounds: int) -> dict[str, Any]:
         discriminator=MapDiscriminatorSettings(width=16, layers=3),
         adversarial_weight=0.1,
     )
-    sides = {
-        "medgan": (build(settings, seed=1, form="fast"), precision),
-        "peer": (build(settings, seed=1, form="plain"), "float32"),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    deviation = 0.0
-    for number in range(rounds + 1):
-        batch = _batch(number)
-        for name, (state, of_side) in sides.items():
-            elapsed = _step(state, batch, settings, of_side)
-            if number:
-                seconds[name].append(elapsed)
-        if number == 0:
-            deviation = _deviation(sides["medgan"][0], sides["peer"][0])
-    ratios = [peer / own for own, peer in zip(seconds["medgan"], seconds["peer"])]
-    holds = deviation <= DEVIATION_BOUND
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {
-        "case": f"training step, {arm}, 12 slices of 3 x 48 x 48, {precision}",
-        "peer": PEER,
-        "medgan_s": statistics.median(seconds["medgan"]),
-        "peer_s": statistics.median(seconds["peer"]),
-        "ratio": statistics.median(ratios) if holds else None,
-        "ratio_min": min(ratios) if holds else None,
-        "ratio_max": max(ratios) if holds else None,
-        "deviation": deviation,
-        "deviation_unit": "1 - cosine of gradients",
-        "deviation_bound": DEVIATION_BOUND,
-        "medgan_peak_mb": peak_mb,
-        "peer_peak_mb": peak_mb,
-    }
+    names = ("peer", *request.precisions)
+    states = {name: build(settings, seed=1, form="plain" if name == "peer" else "fast") for name in names}
+    numbers = dict.fromkeys(names, 0)
+
+    def run(name: str) -> None:
+        _step(states[name], _batch(numbers[name]), settings, "float32" if name == "peer" else name)
+        numbers[name] += 1
+
+    # The step that is judged comes first and warms up.
+    for name in names:
+        run(name)
+    deviation = {name: _deviation(states[name], states["peer"]) for name in request.precisions}
+    turns = in_turns(
+        {name: Side(lambda n=name: run(n)) for name in names},  # type: ignore[misc]
+        rounds=request.rounds if request.quick or request.tiny else ROUNDS,
+        warm_up=False,
+        advance=request.advance,
+    )
+    rows = []
+    for precision in PRECISIONS:
+        if precision not in request.precisions:
+            rows.append(left_out(STEP[arm, precision], peer=PEER, why=BFLOAT16_ABSENT))
+            continue
+        rows.append(
+            compared(
+                STEP[arm, precision],
+                peer=PEER,
+                medgan_s=turns.seconds[precision],
+                peer_s=turns.seconds["peer"],
+                deviations=[Deviation(deviation[precision], "1 - cosine", bound, "gradient of a tensor, largest")],
+                medgan_peak_mb=turns.peak_mb[precision],
+                peer_peak_mb=turns.peak_mb["peer"],
+                peak_words=PEAK_WORDS,
+            )
+        )
+    return rows
 
 
 def _batch(number: int) -> Any:
@@ -129,17 +95,15 @@ def _batch(number: int) -> Any:
     return SegmentationBatch(images=images, labels=labels.clamp(max=3))
 
 
-def _step(state: Any, batch: Any, settings: Any, precision: str) -> float:
+def _step(state: Any, batch: Any, settings: Any, precision: str) -> None:
     from medgan.methods.adversarial_segmentation import step
     from medgan.seeding import torch_generator
 
-    begun = time.perf_counter()
     step(state, batch, settings, torch_generator(1), precision=precision)
-    return time.perf_counter() - begun
 
 
 def _deviation(one: Any, other: Any) -> float:
-    """Return the largest 1 − cosine between the first step's gradients of the two sides, over tensors that have one."""
+    """Return the largest 1 - cosine between the last steps' gradients of the two sides, over tensors that have one."""
     import torch
 
     worst = 0.0

@@ -17,6 +17,7 @@ import numpy as np
 
 from medgan.commands.choose_judge import Judge, state_at, translators_at
 from medgan.commands.study import Part, Study
+from medgan.commands.study_given import given_choice
 from medgan.errors import TrainingError
 
 CHOICE = "choice.json"
@@ -50,6 +51,11 @@ def _chosen(part: Part) -> dict[str, Any]:
     path = part.choice / CHOICE
     if path.is_file() and (part.choice / "bundle").is_dir():
         return dict(json.loads(path.read_text(encoding="utf-8")))
+    if part.study.model is not None:
+        part.choice.mkdir(parents=True, exist_ok=True)
+        given = given_choice(part)
+        write_bytes(path, (json.dumps(given, indent=1) + "\n").encode(), overwrite=True)
+        return given
     if not (part.run / "bundle").is_dir():
         raise TrainingError(f"A checkpoint is chosen from a finished training: {part.run.name} has no bundle yet.")
     part.choice.mkdir(parents=True, exist_ok=True)

@@ -128,7 +128,7 @@ class Judge:
         for (source, target), case in zip(pairs, prepared([source for source, _ in pairs], recipe)):
             acquired = read_case(source, root)
             truth, mask = truth_and_mask(acquired.image, read_case(target, root).image)
-            cases.append(_Seen(acquired, case, _expected_hu(part, case), truth, mask))
+            cases.append(_Seen(acquired, case, expected_hu(part, case), truth, mask))
         return cls(tuple(cases), HuDistribution.of(bodies), target_map)
 
     def verdict_on(self, translators: Translators) -> dict[str, Any]:
@@ -169,8 +169,8 @@ def _with_image(prepared: Case, normalized: np.ndarray) -> Case:
     return prepared.with_image(name, prepared.image.mapped(lambda _: normalized, step="eight_bits"))
 
 
-def _expected_hu(part: Part, prepared: Case) -> np.ndarray | None:
-    """Return what the training's own prior expects of an image; None where it has none."""
+def expected_hu(part: Part, prepared: Case) -> np.ndarray | None:
+    """Return what the training's own prior expects of a prepared image; None where it has none."""
     from medgan.preprocessing.contrast_prior import ContrastPrior
 
     experiment = part.experiment

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -47,17 +47,20 @@ class Console:
             sys.stdout.flush()
 
     @contextmanager
-    def progress(self, words: str, *, initial: int = 0) -> Iterator[Advance]:
-        """Show a bar with the time left on stderr while the block runs; on a pipe, a line every tenth of the way."""
+    def progress(self, words: str, *, initial: int = 0, rate: Callable[[], str] = str) -> Iterator[Advance]:
+        """Show a bar with the time left on stderr while the block runs; on a pipe, a line every tenth of the way.
+
+        ``rate`` gives further words, such as how much is done a second.
+        """
         if self.quiet:
             yield lambda done, total: None
         elif sys.stderr.isatty():
-            yield from _bar(words, initial)
+            yield from _bar(words, initial, rate)
         else:
-            yield _lines(words)
+            yield _lines(words, rate)
 
 
-def _bar(words: str, initial: int) -> Iterator[Advance]:
+def _bar(words: str, initial: int, rate: Callable[[], str]) -> Iterator[Advance]:
     from rich.console import Console as RichConsole
     from rich.progress import (
         BarColumn,
@@ -77,10 +80,10 @@ def _bar(words: str, initial: int) -> Iterator[Advance]:
     )
     with Progress(*columns, console=RichConsole(stderr=True), transient=True) as progress:
         task = progress.add_task(words, total=None, completed=initial)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        yield lambda done, total: progress.update(task, completed=done, total=total, description=f"{words}{rate()}")
 
 
-def _lines(words: str) -> Advance:
+def _lines(words: str, rate: Callable[[], str]) -> Advance:
     shown, begun, before = -1, time.monotonic(), None
 
     def advance(done: int, total: int) -> None:
@@ -92,7 +95,7 @@ def _lines(words: str) -> Advance:
         if tenth > shown:
             shown = tenth
             left = (time.monotonic() - begun) * (total - done) / max(done - before, 1)
-            sys.stderr.write(f"{words}: {done} of {total}{_left_in_words(left)}\n")
+            sys.stderr.write(f"{words}: {done} of {total}{rate()}{_left_in_words(left)}\n")
             sys.stderr.flush()
 
     return advance

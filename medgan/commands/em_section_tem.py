@@ -40,8 +40,8 @@ class SectionStack:
     def middle(self, extent_px: int) -> SectionStack:
         """Return the middle ``extent_px`` voxels along x and y."""
         i, j, k = self.image.shape
-        start = tuple(max(0, (n - extent_px) // 2) for n in (i, j))
-        box = Box((*start, 0), (min(i, start[0] + extent_px), min(j, start[1] + extent_px), k))
+        x, y = (max(0, (n - extent_px) // 2) for n in (i, j))
+        box = Box((x, y, 0), (min(i, x + extent_px), min(j, y + extent_px), k))
         return SectionStack(self.image.cropped(box), self.instances.read(box), self.sections)
 
 

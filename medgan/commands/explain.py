@@ -20,6 +20,7 @@ NO_LABELS = (
     "True classes are not known: each radiograph is explained as what the classifier says it is, and rates are about "
     "the classifier's own classes."
 )
+OUTSIDE = "OUTSIDE THE MODELS' DOMAIN"
 NO_SUBJECTS = "Subjects are not known: each image counts as its own, so intervals may be too narrow."
 
 
@@ -253,6 +254,7 @@ def _written(
             "that is explained."
         )
     outside = sum(one.facts.get("in_domain") is False for one in cohort.images)
+    stamps = (*models.stamps, OUTSIDE) if outside else models.stamps
     if outside:
         notices.append(
             f"{outside} of {len(cohort.images)} radiographs are outside the models' domain; that was accepted. What is "
@@ -298,14 +300,14 @@ def _written(
         "verdicts": {direction: dict(counts) for direction, counts in result.verdicts.items()},
         "refused": dict(cohort.refused),
         "precision": precision,
-        "stamps": list(models.stamps),
+        "stamps": list(stamps),
         "exit_code": 3 if cohort.refused else 0,
     }
     write_bytes(folder / "result.json", (json.dumps(facts, indent=1) + "\n").encode(), overwrite=True)
     page = rendered_page(
         title=request.title,
         subtitle=f"{len(cases)} cases explained, of {len(cohort.images)} radiographs",
-        stamps=models.stamps,
+        stamps=stamps,
         settings=request.settings,
         **shared,
     )
@@ -321,6 +323,8 @@ def explain_lines(facts: dict[str, Any]) -> list[str]:
     for direction, shares in facts["directions"].items():
         flips, robust = (Rate(shares[k]["count"], shares[k]["total"]).text for k in ("flips", "robust"))
         lines.append(f"{direction}: flips {flips}, robust {robust}")
+        kinds = facts["verdicts"].get(direction, {})
+        lines.append(f"{direction}: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}")
     lines += [f"{case} refused: {sentence}" for case, sentence in facts["refused"].items()]
     lines += list(facts["stamps"])
     return [*lines, "Synthetic images. Not for diagnosis."]

@@ -319,8 +319,9 @@ def _alternatives(
         return ()
     made = [] if near is None else [near]
     changed = gradient_mutations(models.scored, one.real, target=one.target, batch=settings.batch)
-    if bool(changed.flipped[0]):
-        made.append(_Found("gradient mutation", changed.images, float(changed.distance_l2[0]), None))
+    # Where none was found it stands as not flipped, so that shares are of all queries.
+    note = "" if bool(changed.flipped[0]) else "none was found"
+    made.append(_Found("gradient mutation", changed.images, float(changed.distance_l2[0]), None, note))
     return tuple(_alternative(models, one, other, transforms, settings) for other in made)
 
 

@@ -207,18 +207,23 @@ def _diversities(directions: Sequence[ExplainedDirection], reference: Reference)
 def restore_regions(
     image: npt.NDArray[np.float32], *, grid: tuple[int, int], corner: float, declared: Mapping[str, Mask]
 ) -> dict[str, Mask]:
-    """Return disjoint regions for the restore test: declared ones first, then corners, then the grid of the body box.
+    """Return regions for the restore test: declared ones, and disjoint ones that need no knowledge: corners and a grid.
+
+    Notes
+    -----
+    Declared regions lie over the others and take nothing from them, so that corners, the grid of the body box and the
+    rest cover the image, and show what they would show to someone who does not know where to look.
 
     Examples
     --------
     >>> regions = restore_regions(np.ones((10, 10), dtype=np.float32), grid=(3, 2), corner=0.2, declared={})
     >>> len(regions), int(sum(mask.sum() for mask in regions.values()))
-    (10, 100)
+    (11, 100)
     """
     from medgan.explanation.cohort_atlas import body_box, region_masks
 
     height, width = image.shape
-    found = dict(declared)
+    found: dict[str, Mask] = {}
     if corner:
         side = max(1, round(corner * min(height, width)))
         for vertical, rows in (("upper", slice(0, side)), ("lower", slice(height - side, height))):
@@ -228,10 +233,11 @@ def restore_regions(
                 found[f"corner, {vertical} image {horizontal}"] = mask
     found |= region_masks(image.shape, grid=grid, box=body_box(image))
     taken = np.zeros(image.shape, dtype=bool)
-    regions = {}
+    regions = dict(declared)
     for name, mask in found.items():
         regions[name] = mask & ~taken
         taken |= mask
+    regions["rest of the image"] = ~taken
     return regions
 
 

@@ -216,7 +216,7 @@ def _read(
     # The file's own name may be a person's; the case's name is not.
     prepared = prepared_radiograph(file.radiograph, domain, name=row.case_id, model=model, accept_domain=accept_domain)
     for notice in (*file.notices, *prepared.notices):
-        console.notice(f"{row.case_id}: {notice}")
+        console.notice(notice if notice.startswith(row.case_id) else f"{row.case_id}: {notice}")
     return ExplainedImage(
         case_id=row.case_id,
         subject_id=row.subject_id,

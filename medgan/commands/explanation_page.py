@@ -120,8 +120,9 @@ def _cohort_sections(
 ) -> list[CohortSection]:
     titles = method_titles(cases)
     sections: list[CohortSection] = [
-        TextSection("What was found", _findings(result, kinds, notices)),
+        TextSection("What was found", _findings(result, kinds)),
         WarningSection("What can and cannot be claimed", LIMITS),
+        *([TextSection("About the radiographs", notices)] if notices else []),
         success_table(result),
         flip_table(kinds),
     ]
@@ -182,11 +183,13 @@ def _cohort_sections(
     return sections
 
 
-def _findings(result: CohortResult, kinds: Mapping[str, Mapping[str, Rate]], notices: Sequence[str]) -> list[str]:
-    lines = [*notices]
+def _findings(result: CohortResult, kinds: Mapping[str, Mapping[str, Rate]]) -> list[str]:
+    lines = []
     for one in result.success:
         robust = kinds[one.direction]["robust"]
         lines.append(f"{one.direction}: {one.flips.text} of the correctly classified flip; robust are {robust.text}.")
+    generic = [one for one in result.controls if one.name == "class-mean residual" and one.flips.total]
+    lines += [f"{one.direction}, control: {one.sentence}" for one in generic]
     lines += [f"{one.direction}, restore test: {one.sentence}" for one in result.localization]
     lines += [f"{one.direction}, diversity: {one.sentence}" for one in result.diversity if one.mode_collapse]
     return lines

@@ -65,6 +65,7 @@ def export_bundle(
                 "outside": experiment.cyclegan.outside,
                 "skips": generator.skips,
                 "residual": generator.residual,
+                "slices": generator.slices,
             },
         },
         "patch": {
@@ -88,7 +89,7 @@ def export_bundle(
     if return_weights is not None:
         # Both generators are built by the same settings.
         facts["return_network"] = facts["network"]
-    card = render_model_card(card_facts(experiment, state, cases=len(fingerprints)))
+    card = render_model_card(card_facts(experiment, steps=state.step, cases=len(fingerprints)))
     return ModelBundle.write(folder, facts=facts, weights=weights, card=card, return_weights=return_weights)
 
 
@@ -100,13 +101,14 @@ def _weights_of(state: CycleGANState, name: str, *, half: bool) -> dict[str, tor
 
 
 def card_facts(
-    experiment: CycleGANExperiment, state: CycleGANState, *, cases: int, results: Sequence[dict[str, Any]] = ()
+    experiment: CycleGANExperiment, *, steps: int, cases: int, results: Sequence[dict[str, Any]] = ()
 ) -> dict[str, Any]:
     """Return what the model card says; without results it says that nothing was measured."""
     model, method = experiment.model, experiment.cyclegan
     warm = method.warm_start
+    dimensions = "2.5" if method.generator.slices else method.spatial_dims
     recipe = [
-        f"CycleGAN, {method.spatial_dims}-D, {state.step} steps of {experiment.patch.batch} patch(es) of "
+        f"CycleGAN, {dimensions}-D, {steps} steps of {experiment.patch.batch} patch(es) of "
         f"{' x '.join(map(str, experiment.patch.shape))} voxels, seed {experiment.seed}.",
         f"Residual generators of width {method.generator.width} with {method.generator.blocks} blocks, normalization "
         f"{method.generator.normalization}; averaged weights: {'yes' if method.average_decay else 'no'}.",

@@ -21,12 +21,26 @@ class Step:
     run: Callable[[Study], Any]
 
 
-def run_pipeline(description: str, steps: Sequence[Step], arguments: Sequence[str] | None = None) -> None:
-    """Parse arguments, run the steps that are not done, and exit with the codes of the ``medgan`` command."""
+def run_pipeline(
+    description: str, steps: Sequence[Step], arguments: Sequence[str] | None = None, *, takes_model: bool = False
+) -> None:
+    """Parse arguments, run the steps that are not done, and exit with the codes of the ``medgan`` command.
+
+    Parameters
+    ----------
+    description : str
+    steps : sequence of Step
+    arguments : sequence of str, optional
+        Those of the process if not given.
+    takes_model : bool
+        Whether the study can measure a model that is there already: the option ``--model``.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, help="complete YAML configuration of the study")
     parser.add_argument("--data-root", type=Path, help="folder that the manifest's paths start from")
     parser.add_argument("--foreign", type=Path, help="manifest of scans that the domain check must tell apart")
+    if takes_model:
+        parser.add_argument("--model", help="measure this embedded model or bundle of the configuration; train nothing")
     parser.add_argument("--out", type=Path, help="study folder; default: studies/<name of the configuration>")
     parser.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="a.b=c", help="replace a setting"
@@ -47,6 +61,7 @@ def run_pipeline(description: str, steps: Sequence[Step], arguments: Sequence[st
         threads=given.threads,
         console=Console(quiet=given.quiet),
         foreign=given.foreign,
+        model=given.model if takes_model else None,
     )
 
     def run() -> None:

@@ -24,7 +24,9 @@ def preprocess(
     allow_gap: bool = False,
     assume_axes: bool = False,
     data_root: Path | None = None,
-    jobs: int | None = None,
+    workers: int | None = None,
+    shard: str | None = None,
+    scheduler: str | None = None,
     overrides: Sequence[str] = (),
     list_recipes: bool = False,
     overwrite: bool = False,
@@ -38,8 +40,10 @@ def preprocess(
     source : Path or None
     recipe, modality, onto, series, allow_gap, assume_axes, overwrite, pseudonym_key
         As for :func:`~medgan.commands.preprocess_image.preprocess_image`.
-    data_root, jobs, overrides
+    data_root, overrides
         As for :func:`~medgan.commands.preprocess_cohort.preprocess_cohort`.
+    workers, shard, scheduler
+        For a cohort; see :class:`~medgan.commands.out_of_core_hands.Hands`.
     out : Path, optional
         For either.
     list_recipes : bool
@@ -70,14 +74,24 @@ def preprocess(
         "--pseudonym-key": pseudonym_key,
     }
     if source.suffix.lower() in (".yaml", ".yml"):
+        from medgan.commands.out_of_core_hands import Hands
         from medgan.commands.preprocess_cohort import exit_code_of, lines_of, preprocess_cohort
 
         refuse_any(of_image, "an image", f"{source.name} is a cohort's configuration, and a store is written once")
-        facts = preprocess_cohort(source, data_root=data_root, out=out, overrides=overrides, jobs=jobs, console=console)
+        hands = Hands.asked(workers=workers, shard=shard, scheduler=scheduler)
+        facts = preprocess_cohort(
+            source, data_root=data_root, out=out, overrides=overrides, hands=hands, console=console
+        )
         return facts, lines_of(facts), exit_code_of(facts)
     from medgan.commands import preprocess_image
 
-    of_cohort = {"--data-root": data_root, "--jobs": jobs, "--set": list(overrides)}
+    of_cohort = {
+        "--data-root": data_root,
+        "--workers": workers,
+        "--shard": shard,
+        "--scheduler": scheduler,
+        "--set": list(overrides),
+    }
     refuse_any(of_cohort, "a cohort", f"{source.name} is taken as an image; a configuration ends in .yaml")
     facts = preprocess_image.preprocess_image(
         source,

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from medgan.cohort import CaseEntry
 from medgan.cohort.case_store import CaseStore
-from medgan.commands.cohort_data import fitted_on_usable, from_store, opened_cohort, put_in_store
+from medgan.commands.cohort_data import fitted_on_usable, from_store, key_of, opened_cohort, put_in_store
 from medgan.commands.console import Console
 from medgan.commands.ingest_report import IngestRow, write_ingest_report
-from medgan.commands.parallel import each_done, usable_cores
+from medgan.commands.out_of_core_hands import Hands
+from medgan.commands.out_of_core_run import Tally, done_by
+from medgan.commands.parallel import usable_cores
 from medgan.commands.preparation_settings import read_preparation
-from medgan.errors import CohortError, MedganError, OutputError, SettingsError
+from medgan.errors import CohortError, OutputError, SettingsError
+from medgan.inference.block_manifest import BlockManifest
+from medgan.inference.block_work import Do
 from medgan.preprocessing.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -26,6 +32,8 @@ if TYPE_CHECKING:
 ALL_PREPARED, SOME_REFUSED, NONE_PREPARED = 0, 3, 2
 """Exit codes."""
 RECIPE_FILE = "recipe.json"
+TRIES = 1
+"""An image that is refused is refused again: it is tried once a call."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,11 @@ class _Task:
     entry: CaseEntry
     recipe: Recipe
 
+    @property
+    def key(self) -> str:
+        """Name of the prepared case among those of all recipes."""
+        return f"{self.recipe.digest[:16]}.{key_of(self.entry)}"
+
 
 def preprocess_cohort(
     config: Path,
@@ -42,7 +55,7 @@ def preprocess_cohort(
     data_root: Path | None = None,
     out: Path | None = None,
     overrides: Sequence[str] = (),
-    jobs: int | None = None,
+    hands: Hands | None = None,
     console: Console,
 ) -> dict[str, Any]:
     """Prepare all splits of both domains; what is in the store already stays, so a killed run continues.
@@ -57,8 +70,8 @@ def preprocess_cohort(
         Store; each recipe has a folder of its own in it, named by its digest.
     overrides : sequence of str
         ``a.b=c`` settings that replace those of the file.
-    jobs : int, optional
-        Processes; one a core if not given. The bits do not depend on it.
+    hands : Hands, optional
+        Who works; one process a core if not given. The bits do not depend on it.
     console : Console
 
     Returns
@@ -85,17 +98,19 @@ def preprocess_cohort(
         )
     entries = {domain: _of_domain(cohort.manifest, domain) for domain in preparation.recipes}
     made_folder(out)
-    begun, jobs = time.time(), jobs or usable_cores()
+    begun, hands = time.time(), hands or Hands()
+    processes = hands.processes("cpu", usable_cores())
     recipes = {
         domain: fitted_on_usable(
-            recipe, cohort.manifest.select(split="train", domain=domain), cohort.root, console=console, jobs=jobs
+            recipe, cohort.manifest.select(split="train", domain=domain), cohort.root, console=console, jobs=processes
         )
         for domain, recipe in preparation.recipes.items()
     }
     for recipe in recipes.values():
         _write_recipe(CaseStore(out, recipe.digest), recipe)
     tasks = [_Task(entry, recipes[domain]) for domain in recipes for entry in entries[domain]]
-    rows = _prepared(tasks, cohort.root, out, jobs, console)
+    work = CohortPreparation({task.key: task for task in tasks}, cohort.root.resolve(), out.resolve())
+    rows = _prepared(work, out / f"ingest_{config.stem}.manifest", hands, processes, console)
     for recipe in recipes.values():
         _remove_leftovers(CaseStore(out, recipe.digest), before=begun)
     report = write_ingest_report(
@@ -141,36 +156,97 @@ def _of_domain(manifest: Manifest, domain: str) -> tuple[CaseEntry, ...]:
     return entries
 
 
-def _prepared(tasks: Sequence[_Task], root: Path, out: Path, jobs: int, console: Console) -> list[IngestRow]:
-    rows: dict[int, IngestRow] = {}
-    # A process that is used again may have been started in another folder.
-    prepare = partial(_row_of, data_root=root.resolve(), store_root=out.resolve())
-    with console.progress("preparing") as advance:
-        for done, (position, row) in enumerate(each_done(prepare, tasks, jobs=jobs), start=1):
-            rows[position] = row
-            if row.verdict == "refused":
-                # Why is said at the end, where nobody has to search for it.
-                console.notice(f"refused: {row.case_id} ({row.domain})")
-            else:
-                for reason in row.reasons:
-                    console.notice(f"{row.case_id} ({row.domain}): {reason}")
-            advance(done, len(tasks))
-    return [rows[position] for position in range(len(tasks))]
+@dataclass(frozen=True)
+class CohortPreparation:
+    """What a worker needs to prepare the images of a cohort.
+
+    Parameters
+    ----------
+    tasks : mapping of str to _Task
+    data_root, store_root : Path
+    """
+
+    tasks: Mapping[str, _Task] = field(repr=False)
+    data_root: Path
+    store_root: Path
+
+    def opened(self) -> Do:
+        """Return what prepares an image."""
+        return self.prepared
+
+    def prepared(self, key: str) -> dict[str, Any]:
+        """Prepare one image, unless the store has it; read it back and say what it is.
+
+        Raises
+        ------
+        MedganError
+            If the image is refused or the store cannot be written.
+        """
+        task = self.tasks[key]
+        put_in_store(task.entry, data_root=self.data_root, recipe=task.recipe, store_root=self.store_root)
+        case = from_store(task.entry, CaseStore(self.store_root, task.recipe.digest))
+        row = IngestRow.prepared(task.entry, case)
+        picture = row.thumbnail
+        shown = None if picture is None else [*picture.shape, base64.b64encode(picture.tobytes()).decode()]
+        return {"row": {**row.as_dict(), "is_synthetic": row.is_synthetic}, "shown": shown, "said": list(row.reasons)}
 
 
-def _row_of(task: _Task, *, data_root: Path, store_root: Path) -> IngestRow:
-    """Prepare one image and say how it went; only a store that cannot be written raises, because it holds for all."""
-    entry = task.entry
-    try:
-        put_in_store(entry, data_root=data_root, recipe=task.recipe, store_root=store_root)
-        case = from_store(entry, CaseStore(store_root, task.recipe.digest))
-    except OutputError:
-        raise
-    except MedganError as error:
-        return IngestRow.refused(entry, str(error))
-    except Exception as error:  # One image must not end the work on a thousand others.
-        return IngestRow.refused(entry, f"Internal failure ({type(error).__name__}); please report it.")
-    return IngestRow.prepared(entry, case)
+def _prepared(work: CohortPreparation, folder: Path, hands: Hands, processes: int, console: Console) -> list[IngestRow]:
+    """Let the hands that were asked for prepare what is missing, and return the rows of all images that are settled.
+
+    Raises
+    ------
+    OutputError
+        If the store cannot be written, which holds for all.
+    """
+    while True:
+        # Only while somebody works: a later call looks at every case in the store anew.
+        manifest = BlockManifest.opened(folder.resolve(), {"kind": "cases of a prepared cohort"})
+        is_settled = hands.shard is None
+        try:
+            rules = replace(hands.rules(tries=TRIES), refused_writes=1)
+            tally = done_by(
+                hands,
+                work,
+                manifest,
+                tuple(work.tasks),
+                processes=processes,
+                threads=max(1, usable_cores() // processes),
+                rules=rules,
+                words="preparing",
+                name_of=lambda key: _name_of(work.tasks[key].entry),
+                console=console,
+            )
+            if tally.stopped:
+                raise OutputError(tally.stopped[0])
+            is_settled = is_settled or not (tally.running or tally.untried)
+            if manifest.is_there:
+                rows = [_row(task, manifest, tally) for task in work.tasks.values()]
+                return [row for row in rows if row is not None]
+        finally:
+            if is_settled:
+                manifest.remove()
+        # Somebody else was the last: their cases are in the store.
+
+
+def _name_of(entry: CaseEntry) -> str:
+    return f"{entry.case_id} ({entry.domain})"
+
+
+def _row(task: _Task, manifest: BlockManifest, tally: Tally) -> IngestRow | None:
+    """Return what became of an image, None where somebody else works on it."""
+    if task.key in tally.running:
+        return None
+    if task.key not in tally.done:
+        return IngestRow.refused(task.entry, tally.failed.get(task.key) or " ".join(tally.events))
+    facts = manifest.done_facts(task.key)
+    shown, values = facts["shown"], facts["row"]
+    tuples: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in values.items()}
+    return IngestRow(**tuples, thumbnail=None if shown is None else _picture(*shown))
+
+
+def _picture(rows: int, columns: int, text: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.frombuffer(base64.b64decode(text), dtype=np.uint8).reshape(rows, columns)
 
 
 def _write_recipe(store: CaseStore, recipe: Recipe) -> None:

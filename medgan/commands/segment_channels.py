@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from medgan.cohort import Case
 from medgan.commands.console import Console
-from medgan.commands.prostate_channels import chosen_series, facts_of
+from medgan.commands.prostate_channels import chosen_series, facts_of, kind_of
 from medgan.errors import FormatError, InferenceError, SettingsError
 from medgan.formats import Inventory, InventoryItem
-from medgan.volume import LabelMap, Quantity, Volume
+from medgan.volume import Quantity
 
 if TYPE_CHECKING:
+    from medgan.formats.pseudonym import PseudonymKey
     from medgan.inference.segmentation_facts import ChannelFacts, SegmentationFacts
-
-ALIGN_LEVELS_MM = (4.0, 2.0)
-MOST_SHIFT_MM, MOST_DEGREES = 12.0, 6.0
-"""What patients move between two series; free choices."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +52,8 @@ def named_channels(given: Sequence[str], facts: SegmentationFacts) -> dict[str, 
         name, equals, value = text.partition("=")
         if not equals or not value or name not in known:
             raise SettingsError(
-                f"A channel is given as NAME=INDEX or NAME=FILE with a name of {', '.join(known)}: found {text!r}."
+                "A channel is given as NAME=INDEX, NAME=FILE or NAME=FOLDER#INDEX with a name of "
+                f"{', '.join(known)}: found {text!r}."
             )
         if name in found:
             raise SettingsError(f"Channel {name} is given twice.")
@@ -80,7 +76,7 @@ def found_channels(
     ----------
     study : Path or None
         DICOM as folder, zip or DICOMDIR; an image file for a model with one channel; None if all channels are named.
-    named : mapping of channel to an index of the study's images, or a path
+    named : mapping of channel to an index of the study's images, a path, or a path, # and the index of an image in it
     facts : SegmentationFacts
     allow_gap, assume_axes : bool
     console : Console
@@ -98,7 +94,7 @@ def found_channels(
         if channel.name not in named:
             continue
         item = _named_item(channel.name, named[channel.name], inventory, allow_gap)
-        items[channel.name], choices[channel.name] = item, f"{channel.name} is {_place(item)}, as given"
+        items[channel.name], choices[channel.name] = item, f"{channel.name} is {_place(item)}{_stated(item)}, as given"
     if inventory is not None:
         for channel in facts.channels:
             if channel.name not in items and (found := _recognized(channel, inventory, facts, allow_gap)) is not None:
@@ -109,10 +105,12 @@ def found_channels(
             f"Model {facts.name} takes {wanted}: none was recognized. Name them with --channel {wanted.split(', ')[0]}="
             "INDEX (as medgan inspect numbers them) or FILE."
         )
-    _require_one_patient(items)
+    studies = _require_one_patient(items, inventory if len(items) > len(named) else None)
     for words in choices.values():
         console.notice(words)
     case = Case("study", "study")
+    if studies is not None:
+        case = case.with_notice(studies)
     for name, item in items.items():
         channel = next(c for c in facts.channels if c.name == name)
         file = item.read(quantity=Quantity.named(channel.quantity), allow_gap=allow_gap, assume_axes=assume_axes)
@@ -125,62 +123,6 @@ def found_channels(
             case = case.with_notice(f"{name}: {notice}")
     first = items.get(facts.channels[0].name)
     return FoundChannels(case, choices, first.name if first is not None else "study")
-
-
-def aligned(case: Case, facts: SegmentationFacts) -> Case:
-    """Return the case with every channel moved rigidly onto the first; those on one grid move together.
-
-    Raises
-    ------
-    InferenceError
-        If images hardly overlap, or are moved further than patients move between two series of one study.
-
-    Notes
-    -----
-    Mutual information within the model's field, started where the headers put the images: a correction, no search. The
-    whole pelvis has several maxima, tens of millimeters apart.
-    """
-    from medgan.inference.segmenter_channels import coverage_mask, working_grid
-    from medgan.preprocessing.rigid_search import moved_grid, rigid_fit, rotation_degrees
-
-    first = facts.channels[0].name
-    if first not in case.images:
-        return case
-    fixed = case.images[first]
-    working = working_grid(fixed, facts.working)
-    region = LabelMap(coverage_mask(working, fixed.grid), fixed.grid)
-    for names in _by_grid(case, [c.name for c in facts.channels[1:] if c.name in case.images]):
-        # The last of a group is the diffusion-weighted image, which shows the body; a map of ADC is noise outside.
-        leader = case.images[names[-1]]
-        fit = rigid_fit(fixed=fixed, moving=leader, region=region, start=np.eye(4), levels_mm=ALIGN_LEVELS_MM)
-        center = working.world((np.asarray(working.shape) - 1) / 2)
-        shift = np.inf if fit is None else np.linalg.norm(fit.to_fixed[:3, :3] @ center + fit.to_fixed[:3, 3] - center)
-        angle = 0.0 if fit is None else rotation_degrees(fit.to_fixed)
-        if fit is None or shift > MOST_SHIFT_MM or angle > MOST_DEGREES:
-            found = "hardly any overlap" if fit is None else f"{shift:.0f} mm and {angle:.0f} degrees"
-            raise InferenceError(
-                f"--align corrects at most {MOST_SHIFT_MM:g} mm and {MOST_DEGREES:g} degrees: found {found} for "
-                f"{', '.join(names)}. The search went astray or the images are of different places; leave --align out."
-            )
-        for name in names:
-            volume: Volume = case.images[name]
-            grid = moved_grid(volume.grid, fit.to_fixed)
-            provenance = volume.provenance.then("align", to_fixed=fit.to_fixed.round(9).tolist())
-            case = case.with_image(name, replace(volume, grid=grid, provenance=provenance))
-        case = case.with_notice(f"{', '.join(names)} moved onto {first}: {shift:.1f} mm and {angle:.1f} degrees.")
-    return case
-
-
-def _by_grid(case: Case, names: Sequence[str]) -> list[list[str]]:
-    groups: list[list[str]] = []
-    for name in names:
-        grid = case.images[name].grid
-        group = next((g for g in groups if case.images[g[0]].grid.same_as(grid)), None)
-        if group is None:
-            groups.append([name])
-        else:
-            group.append(name)
-    return groups
 
 
 def _inventory(study: Path, console: Console) -> Inventory:
@@ -199,7 +141,11 @@ def _named_item(name: str, value: str, inventory: Inventory | None, allow_gap: b
                 f"--channel {name}={value} names an image of a study by its index: give the study, too."
             )
         return inventory.one(int(value), where="The study")
-    return find_image(Path(value), allow_gap=allow_gap)
+    path, series = Path(value), None
+    folder, mark, index = value.rpartition("#")
+    if mark and index.isdigit() and not path.exists():
+        path, series = Path(folder), int(index)
+    return find_image(path, series=series, allow_gap=allow_gap, option=f"--channel {name}={path.name}#N")
 
 
 def _recognized(
@@ -224,17 +170,49 @@ def _place(item: InventoryItem) -> str:
     return f"image {item.index}" if item.kind.startswith("dicom") else item.label
 
 
-def _require_one_patient(items: Mapping[str, InventoryItem]) -> None:
-    """Refuse channels of different patients; whose they are is compared hashed, and never said."""
+def _stated(item: InventoryItem) -> str:
+    """Return what the headers of a named image say that it is, in words; it is shown, not judged."""
+    facts = facts_of(item)
+    known = None if facts is None else kind_of(facts)
+    if facts is None or known is None:
+        return ""
+    b = f", b {facts.b_value:g} s/mm2" if known[0] == "dwi" and facts.b_value is not None else ""
+    return f" ({known[0]}{b}, by its {known[1]})"
+
+
+def _require_one_patient(items: Mapping[str, InventoryItem], searched: Inventory | None) -> str | None:
+    """Refuse channels of different patients, and return what is to be said of different studies of one.
+
+    Whose they are is compared hashed, and never said. Where channels were searched for, everything that could have been
+    chosen must be of one patient, too.
+    """
     from medgan.formats.pseudonym import PseudonymKey
 
     key = PseudonymKey.of_this_run()
-    subjects = {name: item.pseudonyms(key)["subject_id"] for name, item in items.items()}
-    known = {name: subject for name, subject in subjects.items() if subject is not None}
-    if len(set(known.values())) > 1:
-        first = next(iter(known))
-        others = [name for name, subject in known.items() if subject != known[first]]
+    if searched is not None:
+        patients = {item.pseudonyms(key)["subject_id"] for item in searched.items} - {None}
+        if len(patients) > 1:
+            raise InferenceError(
+                f"A study of one patient is needed to find channels in: it holds images of {len(patients)} patients. "
+                "Pass the folder of one of them, or name every image with --channel."
+            )
+    if (others := _apart(items, key, "subject_id")) is not None:
         raise InferenceError(
-            f"All channels must be of one patient: {', '.join(others)} is of another patient than {first}, by the "
-            "headers. Check which images were named."
+            f"All channels must be of one patient: {', '.join(others[1])} is of another patient than {others[0]}, by "
+            "the headers. Check which images were named."
         )
+    if (others := _apart(items, key, "case_id")) is not None:
+        return (
+            f"{', '.join(others[1])} is of another study than {others[0]}, by the headers: the patient may have moved "
+            "in between."
+        )
+    return None
+
+
+def _apart(items: Mapping[str, InventoryItem], key: PseudonymKey, name: str) -> tuple[str, list[str]] | None:
+    """Return the first channel whose owner is known and those of another owner; None where there is but one."""
+    owners = {channel: item.pseudonyms(key)[name] for channel, item in items.items()}
+    known = {channel: owner for channel, owner in owners.items() if owner is not None}
+    first = next(iter(known), None)
+    others = [channel for channel, owner in known.items() if first is not None and owner != known[first]]
+    return None if first is None or not others else (first, others)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medgan.commands.console import Console
 from medgan.commands.segment import segment
-from medgan.errors import CohortError, MedganError, SettingsError
+from medgan.errors import CohortError, MedganError, OutputError, SettingsError
+
+if TYPE_CHECKING:
+    from medgan.cohort import CaseEntry
 
 
 def segment_cohort(
@@ -20,6 +23,8 @@ def segment_cohort(
     given: bool,
     align: bool,
     flips: bool,
+    allow_gap: bool = False,
+    assume_axes: bool = False,
     device: str,
     precision: str,
     overwrite: bool,
@@ -32,7 +37,7 @@ def segment_cohort(
     manifest : Path
     data_root : Path or None
         Where its paths start from; its own folder if None.
-    model, out, align, flips, device, precision, overwrite, console
+    model, out, align, flips, allow_gap, assume_axes, device, precision, overwrite, console
         As for :func:`medgan.commands.segment.segment`; each case gets a folder of its own.
     given : bool
         Whether a study or channels were given as well, which contradict a manifest.
@@ -45,7 +50,8 @@ def segment_cohort(
     Raises
     ------
     MedganError
-        If the manifest is refused, or splits a subject; SettingsError without a model.
+        If the manifest is refused, or splits a subject; SettingsError without a model; OutputError where the folder
+        holds results of another model or of other options, which are never taken for those asked for.
     """
     from medgan.cohort import Manifest
     from medgan.inference.bundle import find_bundle
@@ -55,39 +61,40 @@ def segment_cohort(
     release = Manifest.read(manifest)
     if model is None:
         segment(None, model=None, console=console)
-    names = [channel.name for channel in find_bundle(str(model), task="segmentation").facts.channels]
+    facts = find_bundle(str(model), task="segmentation").facts
+    names = [channel.name for channel in facts.channels]
+    wanted = {"weights_sha256": facts.weights_sha256, "align": align, "flips": flips}
     root, folder = data_root or manifest.parent, out or Path()
-    rows: dict[str, list[Any]] = {}
+    rows: dict[str, list[CaseEntry]] = {}
     for entry in release.entries:
         if entry.domain in names:
             rows.setdefault(entry.case_id, []).append(entry)
     if not rows:
         raise CohortError(f"A cohort needs rows with the domains {', '.join(names)}: {manifest.name} has none.")
+    kept = {} if overwrite else {case_id: found for case_id in rows if (found := _kept(folder / case_id, wanted))}
     done, refused = [], []
     with console.progress("segmenting the cohort") as advance:
         for number, (case_id, entries) in enumerate(rows.items(), start=1):
-            finished = sorted((folder / case_id).glob("*_labels.nii.gz")) and not overwrite
-            if finished:
-                sidecar = next((folder / case_id).glob("*_segmentation.json"))
-                facts = json.loads(sidecar.read_text(encoding="utf-8"))
-                done.append({"case_id": case_id, "lesions": facts["lesions"], "kept": True})
+            if case_id in kept:
+                done.append({"case_id": case_id, "lesions": kept[case_id]["lesions"], "kept": True})
             else:
                 try:
-                    channels = [_channel(entry, root) for entry in entries]
-                    facts = segment(
+                    result = segment(
                         None,
                         model=model,
-                        channels=channels,
+                        channels=[_channel(entry, root) for entry in entries],
                         out=folder / case_id,
                         align=align,
                         flips=flips,
+                        allow_gap=allow_gap,
+                        assume_axes=assume_axes,
                         device=device,
                         precision=precision,
                         # What a killed call left behind has no label map, which is written last.
                         overwrite=True,
                         console=Console(quiet=True),
                     )
-                    done.append({"case_id": case_id, "lesions": facts["lesions"], "kept": False})
+                    done.append({"case_id": case_id, "lesions": result["lesions"], "kept": False})
                 except MedganError as error:
                     refused.append({"case_id": case_id, "reason": str(error)})
                     console.notice(f"{case_id} is refused: {error}")
@@ -102,10 +109,26 @@ def cohort_lines(facts: dict[str, Any]) -> list[str]:
     return [*lines, *(f"{row['case_id']}: refused" for row in facts["refused"])]
 
 
-def _channel(entry: Any, root: Path) -> str:
-    if entry.series is not None:
-        raise CohortError(
-            f"Case {entry.case_id} names series {entry.series} of a folder: segment it alone, with "
-            f"--channel {entry.domain}={entry.series}."
+def _kept(folder: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what a finished case's JSON holds; None where the case is not finished."""
+    labels, sidecars = list(folder.glob("*_labels.nii.gz")), list(folder.glob("*_segmentation.json"))
+    if len(labels) != 1 or len(sidecars) != 1:
+        return None
+    try:
+        facts: dict[str, Any] = json.loads(sidecars[0].read_text(encoding="utf-8"))
+        found = {"weights_sha256": facts["model"]["weights_sha256"], **facts["options"]}
+    except (ValueError, KeyError, TypeError):
+        return None  # damaged: done again
+    if found != wanted:
+        names = ", ".join(name for name in wanted if found.get(name) != wanted[name])
+        raise OutputError(
+            f"A cohort is continued with the model and options it began with: {folder.name} was segmented with other "
+            f"{names}. Choose another --out, or pass --overwrite."
         )
-    return f"{entry.domain}={entry.located(root)}"
+    return facts
+
+
+def _channel(entry: CaseEntry, root: Path) -> str:
+    """Return a row as the option that names its image."""
+    series = "" if entry.series is None else f"#{entry.series}"
+    return f"{entry.domain}={entry.located(root)}{series}"

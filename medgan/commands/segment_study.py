@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medgan.commands.segment import SegmentRequest
-from medgan.commands.segment_channels import FoundChannels, aligned, found_channels, named_channels
+from medgan.commands.segment_alignment import aligned
+from medgan.commands.segment_channels import FoundChannels, found_channels, named_channels
 from medgan.volume import LabelMap, Volume
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def segment_study(request: SegmentRequest) -> dict[str, Any]:
     MedganError
         If an image or output is refused; nothing is written then.
     """
+    request.require_unused("voxel_size", "block", because="segments images of patients, whose headers say their voxels")
     import torch
 
     from medgan.commands.devices import resolve_device
@@ -89,7 +91,7 @@ def segment_study(request: SegmentRequest) -> dict[str, Any]:
     labels, probability = on_grid(result.probabilities, result.grid, reference.grid, facts)
     zones = {facts.classes.index(name): name for name in facts.inside if name != facts.focus}
     rows, numbered = lesion_rows(labels, probability, focus=facts.focus_class, zones=zones)
-    sidecar = _sidecar(facts, found, result, rows, labels, reference)
+    sidecar = _sidecar(facts, found, result, rows, labels, reference, request)
     sidecar |= {
         "device": chosen,
         "threads": torch.get_num_threads(),
@@ -104,7 +106,7 @@ def segment_study(request: SegmentRequest) -> dict[str, Any]:
     return {**sidecar, "outputs": outputs.as_dict()}
 
 
-def lines_of(facts: dict[str, Any]) -> list[str]:
+def study_lines(facts: dict[str, Any]) -> list[str]:
     """Return a segmentation for people: its warning, the lesions, the files."""
     lines = [facts["warning"]] if facts.get("warning") else []
     for row in facts.get("lesions", ()):
@@ -127,6 +129,7 @@ def _sidecar(
     rows: list[LesionRow],
     labels: LabelMap,
     reference: Volume,
+    options: SegmentRequest,
 ) -> dict[str, Any]:
     from medgan import __version__
 
@@ -149,6 +152,7 @@ def _sidecar(
             name: {"choice": found.choices.get(name, "missing"), "sha256": list(volume.provenance.sources)}
             for name, volume in result.prepared.images.items()
         },
+        "options": {"align": options.align, "flips": options.flips},
         "lesions": [row.as_dict() for row in rows],
         "highest_probability": round(float(focus.max()), 4),
         "mean_entropy": round(float(result.entropy.mean()), 5),
@@ -185,7 +189,7 @@ def _write(
     write_bytes(
         outputs.picture, segmentation_picture(result, reference, labels, probability, facts), overwrite=overwrite
     )
-    write_bytes(outputs.table, _csv(sidecar["lesions"]).encode(), overwrite=overwrite)
+    write_bytes(outputs.table, _csv(sidecar["lesions"], facts).encode(), overwrite=overwrite)
     write_bytes(outputs.sidecar, (json.dumps(sidecar, indent=1) + "\n").encode(), overwrite=overwrite)
     write_labels(numbered, outputs.lesions, overwrite=overwrite)
     write_volume(probability, outputs.probability, overwrite=overwrite)
@@ -213,21 +217,26 @@ def segmentation_picture(
         panels.append(Panel(moved, f"{name.upper()} as the network saw it", (-1.0, 1.0), synthetic=False))
     panels.append(Panel(probability, f"probability of {facts.focus}", (0.0, 1.0), synthetic=False))
     field = max(n * s for n, s in zip(facts.working.size, facts.working.spacing_mm))
-    stamp = "MODEL TRAINED ON PHANTOMS – says nothing about a person" if facts.on_phantoms else "not for diagnosis"
+    stamp = "TRAINED ON PHANTOMS ONLY" if facts.on_phantoms else "not for diagnosis"
     return contour_sheet(
         panels,
         labels=labels,
         slices=shown_slices(labels, facts.focus_class, probability.array),
         expert=expert,
         field_mm=field,
-        title=f"{facts.name}: {facts.headline}",
+        title=f"{facts.name}: {facts.headline}" + (" – says nothing about a person" if facts.on_phantoms else ""),
+        focus=facts.focus,
         stamp=stamp,
     )
 
 
-def _csv(rows: list[dict[str, Any]]) -> str:
-    lines = ["number,volume_ml,x_ras_mm,y_ras_mm,z_ras_mm,zone,peak_probability,mean_probability"]
+def _csv(rows: list[dict[str, Any]], facts: SegmentationFacts) -> str:
+    """Return the table; every row says which model it is from, and whether that knows phantoms only."""
+    lines = [
+        "number,volume_ml,x_ras_mm,y_ras_mm,z_ras_mm,zone,peak_probability,mean_probability,model,model_on_phantoms"
+    ]
+    origin = (facts.name, "yes" if facts.on_phantoms else "no")
     for row in rows:
         values = (row["number"], row["volume_ml"], *row["center_ras_mm"], row["zone"])
-        lines.append(",".join(map(str, (*values, row["peak_probability"], row["mean_probability"]))))
+        lines.append(",".join(map(str, (*values, row["peak_probability"], row["mean_probability"], *origin))))
     return "\n".join(lines) + "\n"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from medgan.commands.segmentation_study import Job, finished_jobs, held_out_cases
+from medgan.commands.segmentation_study import Job, cases_of, finished_jobs, held_out_entries
 from medgan.commands.study import Study
 
 if TYPE_CHECKING:
@@ -36,16 +36,16 @@ def evaluate_step(study: Study) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for job in finished_jobs(study):
         folder = study.folder / "evaluation" / job.name
-        experiment, entries, cases, root = held_out_cases(study, job)
-        rows = []
-        for entry, case in zip(entries, cases):
-            path = folder / f"{entry.case_id}.json"
-            if not path.is_file():
-                made_folder(folder)
+        experiment, entries, root = held_out_entries(study, job)
+        missing = [entry for entry in entries if not (folder / f"{entry.case_id}.json").is_file()]
+        if missing:
+            made_folder(folder)
+            for entry, case in zip(missing, cases_of(study, experiment, missing, root)):
                 measured = _measured(study, job, entry, case, experiment, root)
-                write_bytes(path, (json.dumps(measured) + "\n").encode())
-            rows.append(json.loads(path.read_text(encoding="utf-8")))
-        found[job.name] = rows
+                write_bytes(folder / f"{entry.case_id}.json", (json.dumps(measured) + "\n").encode())
+        found[job.name] = [
+            json.loads((folder / f"{entry.case_id}.json").read_text(encoding="utf-8")) for entry in entries
+        ]
     return found
 
 
@@ -110,7 +110,8 @@ def _measured(
 class ArmResults:
     """Everything that was measured of one arm, over the folds or deals that are finished.
 
-    ``with_focus`` has one row a slice that holds the focus class, ``without_focus`` one a slice that does not.
+    ``with_focus`` has one row a slice that holds the focus class, ``without_focus`` one a slice that does not;
+    ``job_of`` says by which of ``jobs`` a subject was tested (by the last, in a curve).
     """
 
     arm: str
@@ -119,6 +120,7 @@ class ArmResults:
     detections: tuple[CaseDetections, ...]
     dice_by_class: dict[str, list[float]]
     jobs: tuple[Job, ...]
+    job_of: dict[str, Job]
 
 
 def arm_results(
@@ -133,8 +135,10 @@ def arm_results(
         return None
     images, detections = [], []
     classes: dict[str, list[float]] = {}
+    job_of: dict[str, Job] = {}
     for job in chosen:
         for row in measured[job.name]:
+            job_of[row["subject_id"]] = job
             # In the curve one case is tested by several seeds: the deal's name keeps them apart.
             case_id = row["case_id"] if job.part != "curve" else f"{row['case_id']}_seed{job.seed}"
             images += [(case_id, row["subject_id"], ImageMeasures(**one)) for one in row["images"]]
@@ -145,7 +149,7 @@ def arm_results(
                 if value is not None:
                     classes.setdefault(name, []).append(value)
     with_focus, without = image_tables(images)
-    return ArmResults(arm, with_focus, without, tuple(detections), classes, chosen)
+    return ArmResults(arm, with_focus, without, tuple(detections), classes, chosen, job_of)
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,8 @@ def calibration_results(study: Study, jobs: Sequence[Job]) -> CalibrationResults
         facts = model_facts(study, job)
         temperatures[job.name] = facts.temperature
         inside = [facts.classes.index(name) for name in facts.inside] or list(range(len(facts.classes)))
-        for entry, case in zip(*held_out_cases(study, job)[1:3]):
+        experiment, entries, root = held_out_entries(study, job)
+        for entry, case in zip(entries, cases_of(study, experiment, entries, root)):
             expert = case.label(EXPERT).array
             place = np.isin(expert, inside)
             plain = prediction_of(study, job, entry.case_id)[:, place]

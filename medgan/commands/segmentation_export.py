@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,9 @@ def export_segmenter(
     manifest_digest: str,
     steps: int,
     cases: int,
+    results: Sequence[Mapping[str, Any]] = (),
 ) -> ModelBundle[Any]:
-    """Write a segmenter as a bundle.
+    """Write a segmenter as a bundle; ``results`` are what was measured of it, for its card.
 
     Raises
     ------
@@ -73,11 +74,18 @@ def export_segmenter(
         "license": model.license,
         "intended_use": model.intended_use,
     }
-    card = render_model_card(_card(experiment, steps=steps, cases=cases, temperature=temperature))
+    card = render_model_card(_card(experiment, steps=steps, cases=cases, temperature=temperature, results=results))
     return ModelBundle.write(folder, facts=facts, weights=weights, card=card)
 
 
-def _card(experiment: SegmentationExperiment, *, steps: int, cases: int, temperature: float) -> dict[str, Any]:
+def _card(
+    experiment: SegmentationExperiment,
+    *,
+    steps: int,
+    cases: int,
+    temperature: float,
+    results: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
     model, settings, data = experiment.model, experiment.method_settings(), experiment.data
     channels = ", ".join(channel.name for channel in data.channels)
     recipe = [
@@ -99,6 +107,6 @@ def _card(experiment: SegmentationExperiment, *, steps: int, cases: int, tempera
             {"name": model.data, "license": model.data_license, "citation": model.data_citation, "cases": cases}
         ],
         "recipe": recipe,
-        "results": [],
+        "results": list(results),
         "limits": model.limits,
     }

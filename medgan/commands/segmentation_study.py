@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from medgan.commands.segmentation_settings import SegmentationExperiment
 
 Part = Literal["table", "ablation", "curve"]
+DEFAULT_FOLDS = 4
+"""Of a study whose configuration states none."""
 
 
 @dataclass(frozen=True)
@@ -76,25 +78,30 @@ def segmentation_experiment(study: Study, overrides: Sequence[str] = ()) -> Segm
 def jobs_of(experiment: SegmentationExperiment) -> tuple[Job, ...]:
     """Return the trainings of a study: fold by fold all arms, then the ablation, then the small-data curve.
 
-    Raises
-    ------
-    SettingsError
-        If the configuration has no folds.
+    Notes
+    -----
+    Without ``data.folds`` there are :data:`DEFAULT_FOLDS`.
     """
     data, wanted = experiment.data, experiment.study
-    if data.folds is None:
-        raise SettingsError("A study of arms needs data.folds, the number of folds.")
+    folds, dealt = data.folds or DEFAULT_FOLDS, () if data.folds else (f"data.folds={DEFAULT_FOLDS}",)
     jobs: list[Job] = [
-        Job(f"{arm}_fold{fold}", "table", arm, (f"adversarial_segmentation.arm={arm}", f"data.fold={fold}"), fold=fold)
-        for fold in range(data.folds)
+        Job(
+            f"{arm}_fold{fold}",
+            "table",
+            arm,
+            (f"adversarial_segmentation.arm={arm}", *dealt, f"data.fold={fold}"),
+            fold=fold,
+        )
+        for fold in range(folds)
         for arm in wanted.arms
     ]
     if wanted.ablation_channels:
         channels = [channel.model_dump(mode="json") for channel in (*data.channels, *wanted.ablation_channels)]
         arm = wanted.ablation_arm
-        for fold in range(data.folds):
+        for fold in range(folds):
             changed: tuple[str, ...] = (
                 f"adversarial_segmentation.arm={arm}",
+                *dealt,
                 f"data.fold={fold}",
                 f"data.channels={json.dumps(channels)}",
             )
@@ -179,15 +186,15 @@ def _train(study: Study, jobs: Sequence[Job]) -> None:
         shutil.rmtree(run / "checkpoints", ignore_errors=True)
 
 
-def held_out_cases(study: Study, job: Job) -> tuple[SegmentationExperiment, list[StudyEntry], list[Case], Path]:
-    """Return a job's configuration, the rows of its test cases, the prepared cases, and the data root.
+def held_out_entries(study: Study, job: Job) -> tuple[SegmentationExperiment, list[StudyEntry], Path]:
+    """Return a job's configuration, the rows of its test cases, and the data root.
 
     Raises
     ------
     CohortError
         If the job has no test case.
     """
-    from medgan.commands.segmentation_data import prepared_studies, subject_deal
+    from medgan.commands.segmentation_data import subject_deal
 
     experiment = segmentation_experiment(study, job.overrides)
     cohort, entries = opened(study, experiment)
@@ -195,10 +202,16 @@ def held_out_cases(study: Study, job: Job) -> tuple[SegmentationExperiment, list
     chosen = [entry for entry in entries if entry.subject_id in deal.test]
     if not chosen:
         raise CohortError(f"Training {job.name} needs test subjects: its deal has none.")
-    cases = prepared_studies(
-        chosen, cohort.root, experiment=experiment, store_root=study.folder / "prepared", console=study.console
+    return experiment, chosen, cohort.root
+
+
+def cases_of(study: Study, experiment: SegmentationExperiment, entries: Sequence[StudyEntry], root: Path) -> list[Case]:
+    """Return the prepared cases of some rows, from the study's store."""
+    from medgan.commands.segmentation_data import prepared_studies
+
+    return prepared_studies(
+        entries, root, experiment=experiment, store_root=study.folder / "prepared", console=study.console
     )
-    return experiment, chosen, cases, cohort.root
 
 
 def predict_step(study: Study) -> None:
@@ -216,22 +229,21 @@ def predict_step(study: Study) -> None:
 
     for job in finished_jobs(study):
         folder = study.folder / "predictions" / job.name
-        experiment, entries, cases, _ = held_out_cases(study, job)
-        network: Any = None
-        for entry, case in zip(entries, cases):
-            path = folder / f"{entry.case_id}.npz"
-            if path.is_file():
-                continue
-            made_folder(folder)
-            if network is None:
-                network = ModelBundle.load(study.folder / "runs" / job.name / "bundle").network()
-                network.set_form("fast")
+        experiment, entries, root = held_out_entries(study, job)
+        missing = [entry for entry in entries if not (folder / f"{entry.case_id}.npz").is_file()]
+        if not missing:
+            continue
+        made_folder(folder)
+        network: Any = ModelBundle.load(study.folder / "runs" / job.name / "bundle").network()
+        network.set_form("fast")
+        for entry, case in zip(missing, cases_of(study, experiment, missing, root)):
             channels = stacked(case, experiment.data.channels)
             neighbors, depth = experiment.sampling.neighbors, experiment.sampling.depth
             found = {
                 name: segmented(network, channels, neighbors=neighbors, depth=depth, flips=flips).astype(np.float16)
                 for name, flips in (("plain", False), ("flipped", True))
             }
+            path = folder / f"{entry.case_id}.npz"
             write_with(path, lambda stream, found=found: np.savez_compressed(stream, **found))  # type: ignore[misc]
 
 

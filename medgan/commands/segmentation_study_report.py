@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,28 +14,28 @@ from medgan.commands.segmentation_evaluation import (
     arm_results,
     calibration_results,
     evaluate_step,
-    model_facts,
-    prediction_of,
 )
 from medgan.commands.segmentation_study import (
+    DEFAULT_FOLDS,
     Job,
     finished_jobs,
-    held_out_cases,
     jobs_of,
     opened,
     segmentation_experiment,
 )
+from medgan.commands.segmentation_study_findings import calibration_table, training_table, uncertainty_table
+from medgan.commands.segmentation_study_pictures import gallery_sections, shape_sections
 from medgan.commands.segmentation_study_tables import (
+    CURVE_TITLE,
     TITLES,
     arm_table,
-    calibration_table,
     claim_table,
     class_table,
     curve_tables,
     detection_table,
+    outline_table,
+    paper_table,
     subject_table,
-    training_table,
-    uncertainty_table,
     without_table,
 )
 from medgan.commands.study import Study
@@ -45,16 +44,18 @@ if TYPE_CHECKING:
     from medgan.commands.segmentation_settings import SegmentationExperiment
     from medgan.reporting.sections import Section
 
+TABLES, CURVE = "tables.md", "small_data_curve.png"
+"""Files beside the report that hold all its tables, and the picture of the small-data curve."""
 MOST_SUBJECTS_LISTED = 20
-EXPERT_SHAPES = Path("prostate") / "picai_lesion_masks_only"
-"""Below the data root: expert masks without images that the phantoms' lesions are compared with."""
 
 
 def report_step(study: Study) -> str:
-    """Write ``report.html`` and the measures as CSV tables, of what is finished; written anew each time."""
+    """Write ``report.html``, its tables as Markdown, and the measures as CSV, of what is finished; anew each time."""
     from medgan.evaluation.cohort_table import write_csv
     from medgan.formats import write_bytes
     from medgan.reporting.report import render_report
+    from medgan.reporting.sections import FigureSection
+    from medgan.reporting.tables import markdown_tables
 
     experiment = segmentation_experiment(study)
     measured = evaluate_step(study)
@@ -64,11 +65,13 @@ def report_step(study: Study) -> str:
         for name, one in (("with", result.with_focus), ("without", result.without_focus)):
             if one is not None:
                 write_csv(one, study.folder / f"{arm}_{name}_{experiment.data.focus}.csv", overwrite=True)
-    page = render_report(
-        f"Segmentation of {experiment.data.focus}: {experiment.model.name}",
-        list(_sections(study, experiment, measured, jobs, table)),
-        subtitle=study.config.name,
-    )
+    sections = list(_sections(study, experiment, measured, jobs, table))
+    title = f"Segmentation of {experiment.data.focus}: {experiment.model.name}"
+    page = render_report(title, sections, subtitle=study.config.name)
+    write_bytes(study.folder / TABLES, markdown_tables(sections, title=title).encode(), overwrite=True)
+    for section in sections:
+        if isinstance(section, FigureSection) and section.title == CURVE_TITLE:
+            write_bytes(study.folder / CURVE, section.png, overwrite=True)
     path = study.folder / "report.html"
     write_bytes(path, page.encode(), overwrite=True)
     study.console.notice(f"report: {path}")
@@ -76,9 +79,12 @@ def report_step(study: Study) -> str:
 
 
 def table_step(study: Study) -> str:
-    """Predict, measure and report what is finished, before the small-data curve is trained."""
+    """Predict, measure and report what is finished, if a small-data curve is still to be trained."""
     from medgan.commands.segmentation_study import predict_step
 
+    done = {job.name for job in finished_jobs(study)}
+    if all(job.name in done for job in jobs_of(segmentation_experiment(study)) if job.part == "curve"):
+        return ""
     predict_step(study)
     return report_step(study)
 
@@ -113,7 +119,10 @@ def _sections(
     yield WarningSection("Read this first", limits)
     yield KeyFacts("Facts", _facts(study, experiment, jobs, every))
     if table:
-        yield arm_table(table, focus=focus, paper=wanted.paper_beside)
+        yield arm_table(table, focus=focus)
+        if wanted.paper_beside:
+            yield paper_table(table)
+        yield outline_table(table, focus=focus)
         yield without_table(table, focus=focus)
         claim = claim_table(table, wanted.primary, title="Claims fixed beforehand", place="table")
         if claim is not None:
@@ -128,7 +137,7 @@ def _sections(
         by_subject = subject_table(table)
         if by_subject is not None and len(subjects) <= MOST_SUBJECTS_LISTED:
             yield by_subject
-        yield detection_table(table)
+        yield detection_table(table, focus=focus)
         curves = {TITLES.get(arm, arm): froc_curve(result.detections) for arm, result in table.items()}
         yield FigureSection(
             "Free response",
@@ -139,22 +148,23 @@ def _sections(
         calibrations: dict[str, CalibrationResults] = {
             arm: calibration_results(study, result.jobs) for arm, result in table.items()
         }
-        yield calibration_table(calibrations)
-        shown = next(iter(calibrations))
-        pair = {"before": calibrations[shown].before, "after the temperature": calibrations[shown].after}
-        yield FigureSection(
-            f"Reliability, arm {TITLES.get(shown, shown)}",
-            reliability_chart(pair, focus=focus),
-            "Predicted probability against the share of voxels that are of the class, before and after the temperature",
-        )
+        where = "inside the organ" if experiment.data.inside else "over the working field"
+        yield calibration_table(calibrations, focus=focus, where=where)
+        for arm, found in calibrations.items():
+            pair = {"before": found.before, "after the temperature": found.after}
+            yield FigureSection(
+                f"Reliability {where}: {TITLES.get(arm, arm)}",
+                reliability_chart(pair, focus=focus),
+                "Predicted probability against the share of voxels of the class, before and after the temperature",
+            )
         yield uncertainty_table(calibrations)
     yield from _curve(measured, jobs, experiment)
     yield from _ablation(measured, jobs, table, experiment)
     if jobs:
         yield training_table(study, jobs)
-    yield from _shapes(study, experiment)
+    yield from shape_sections(study, experiment)
     if table:
-        yield from _gallery(study, table)
+        yield from gallery_sections(study, table)
 
 
 def _facts(
@@ -169,7 +179,7 @@ def _facts(
         "Budget of every arm": f"{settings.steps} steps of {experiment.sampling.batch} slices, "
         f"{experiment.sampling.focus_share:.0%} of them with {experiment.data.focus}; seed {experiment.seed}; "
         f"adversarial terms from step {settings.first_adversarial_step}",
-        "Folds": f"{experiment.data.folds}, by subject",
+        "Folds": f"{experiment.data.folds or DEFAULT_FOLDS}, by subject",
         "Trainings finished": f"{len(jobs)} of {len(every)}",
         "Manifest, SHA-256": cohort.manifest.digest,
     }
@@ -207,7 +217,7 @@ def _curve(
                 lines.setdefault(TITLES.get(arm, arm), []).append((size, values))
     focus = experiment.data.focus
     yield FigureSection(
-        "Small-data curve",
+        CURVE_TITLE,
         small_data_curve(lines, label=f"mean Dice of test images with {focus}"),
         "Mean Dice against the number of training subjects, one line an arm and one dot a seed",
     )
@@ -233,90 +243,12 @@ def _ablation(
     names = " + ".join(channel.name for channel in (*experiment.data.channels, *wanted.ablation_channels))
     alone = " + ".join(channel.name for channel in experiment.data.channels)
     both = {alone: table[wanted.ablation_arm], names: more}
-    yield arm_table(both, focus=experiment.data.focus, paper=False)
-    claim = claim_table(both, [(names, alone)], title=f"Ablation ({TITLES[wanted.ablation_arm]})", place="ablation")
+    yield arm_table(both, focus=experiment.data.focus, title=f"Ablation: {names}")
+    claim = claim_table(
+        both, [(names, alone)], title=f"Ablation, difference ({TITLES[wanted.ablation_arm]})", place="ablation"
+    )
     if claim is not None:
         yield claim
-    by_subject = subject_table(both)
+    by_subject = subject_table(both, title="Ablation, every subject: mean Dice over its images")
     if by_subject is not None:
         yield by_subject
-
-
-def _shapes(study: Study, experiment: SegmentationExperiment) -> Iterator[Section]:
-    """Yield the phantoms' lesions beside expert masks, where these are below the data root."""
-    folder = None if study.data_root is None else study.data_root / EXPERT_SHAPES
-    if experiment.data.phantoms is None or folder is None or not folder.is_dir():
-        return
-    from medgan.evaluation.lesions import lesion_shapes
-    from medgan.formats import read_label_file
-    from medgan.reporting.sections import FigureSection, TableSection
-    from medgan.reporting.segmentation_charts import shape_chart
-
-    cohort, entries = opened(study, experiment)
-    domain = experiment.data.labels[-1].domain
-    groups = {
-        "phantoms": [entry.rows[domain].located(cohort.root) for entry in entries],
-        "expert masks (PI-CAI)": sorted(folder.glob("*.nii.gz")),
-    }
-    shapes = {
-        name: [(s.volume_ml, s.sphericity) for path in paths for s in lesion_shapes(read_label_file(path).labels)]
-        for name, paths in groups.items()
-    }
-    rows = []
-    for name, values in shapes.items():
-        volume, sphericity = np.array(values, dtype=float).T
-        quartiles = [np.percentile(column, (25, 50, 75)) for column in (volume, sphericity)]
-        rows.append((name, str(len(values)), *(", ".join(f"{q:.2f}" for q in three) for three in quartiles)))
-    columns = ("Lesions", "n", "Volume, ml: quartiles", "Sphericity: quartiles")
-    yield TableSection("Shape of the phantoms' lesions", columns, rows)
-    yield FigureSection("Volume and sphericity", shape_chart(shapes), "One dot a lesion: sphericity against volume")
-
-
-def _gallery(study: Study, table: Mapping[str, ArmResults]) -> Iterator[Section]:
-    """Yield contours of the first arm's best, median and worst cases, by each arm that was measured."""
-    first = next(iter(table.values()))
-    if first.with_focus is None:
-        return
-    by_subject: dict[str, list[float]] = {}
-    for row in first.with_focus.rows:
-        by_subject.setdefault(row.subject_id, []).append(row.values["dice"] or 0.0)
-    ranked = sorted(by_subject, key=lambda subject: float(np.mean(by_subject[subject])))
-    chosen = {"worst": ranked[0], "median": ranked[len(ranked) // 2], "best": ranked[-1]}
-    for word, subject in chosen.items():
-        for arm, result in table.items():
-            section = _contours(study, result.jobs, subject, f"{word} case of {TITLES.get(first.arm, first.arm)}", arm)
-            if section is not None:
-                yield section
-
-
-def _contours(study: Study, jobs: Sequence[Job], subject: str, words: str, arm: str) -> Section | None:
-    from medgan.inference.segmenter_channels import EXPERT
-    from medgan.reporting.panel import Panel
-    from medgan.reporting.sections import FigureSection
-    from medgan.reporting.segmentation_figure import contour_sheet, shown_slices
-    from medgan.volume import LabelMap, Quantity, Volume
-
-    for job in jobs:
-        _, entries, cases, _ = held_out_cases(study, job)
-        for entry, case in zip(entries, cases):
-            if entry.subject_id != subject:
-                continue
-            facts = model_facts(study, job)
-            grid = next(iter(case.images.values())).grid
-            found = prediction_of(study, job, entry.case_id)
-            names = {number: name for number, name in enumerate(facts.classes) if number}
-            labels = LabelMap(found.argmax(axis=0).astype(np.uint8), grid, names)
-            truth = case.label(EXPERT).array == facts.focus_class
-            panels = [Panel(case.images[c.name], c.name.upper(), (-1.0, 1.0), synthetic=False) for c in facts.channels]
-            likely = Volume(found[facts.focus_class], grid, Quantity.PROBABILITY)
-            panels.append(Panel(likely, f"probability of {facts.focus}", (0.0, 1.0), synthetic=False))
-            png = contour_sheet(
-                panels,
-                labels=labels,
-                slices=shown_slices(LabelMap(truth, grid), 1, likely.array, most=2),
-                expert=LabelMap(truth, grid),
-                title=f"{subject}, {TITLES.get(arm, arm)}",
-            )
-            what = f"Contours of every class by arm {arm}, and the expert's {facts.focus}, on two slices of {subject}"
-            return FigureSection(f"{subject} ({words}): {TITLES.get(arm, arm)}", png, what)
-    return None

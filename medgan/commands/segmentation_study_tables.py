@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from medgan.commands.segmentation_evaluation import (
-    ArmResults,
-    CalibrationResults,
-    findings_of,
-    gradient_ratio_of,
-)
-from medgan.commands.segmentation_study import Job
-from medgan.commands.study import Study
+from medgan.commands.segmentation_evaluation import ArmResults
 
 if TYPE_CHECKING:
     from medgan.evaluation.cohort_summary import Summary
@@ -25,37 +18,77 @@ TITLES = {
     "hybrid": "hybrid",
 }
 MISSING = "–"
+CURVE_TITLE = "Small-data curve"
+LEARNED_DICE = 0.05
+"""Mean Dice below which a training of the curve is counted as not having learned the class; a free choice."""
 
 
-def arm_table(results: Mapping[str, ArmResults], *, focus: str, paper: bool) -> TableSection:
-    """Return the layout of the paper: Dice, sensitivity and specificity, mean ± SD, with intervals, and the paper's."""
+def arm_table(results: Mapping[str, ArmResults], *, focus: str, title: str | None = None) -> TableSection:
+    """Return the layout of the paper, Dice, sensitivity and specificity as mean ± SD, with intervals."""
+    from medgan.reporting.sections import TableSection
+
+    columns = ("Arm", "Dice", "95 %", "Sensitivity", "95 %", "Specificity", "95 %")
+    rows, counts = [], set()
+    for arm, found in _with_focus(results):
+        cells = [TITLES.get(arm, arm)]
+        for name, digits in (("dice", 3), ("sensitivity", 3), ("specificity", 4)):
+            cells += [mean_sd(found[name], digits), interval(found[name], digits)]
+        rows.append(tuple(cells))
+        counts.add(f"{found['dice'].cases} images (slices) of {found['dice'].subjects} subjects")
+    caption = (
+        f"{'; '.join(sorted(counts))} in which the expert marked {focus}; mean ± SD over images, 95 % intervals of the "
+        "mean by bootstrap over subjects. Specificity over the working field."
+    )
+    return TableSection(title or f"Images with {focus}", columns, rows, caption)
+
+
+def paper_table(results: Mapping[str, ArmResults]) -> TableSection:
+    """Return the means of this study beside those of the paper, which are of other data."""
     from medgan.evaluation.segmentation_table import PAPER
     from medgan.reporting.sections import TableSection
 
-    columns = ["Arm", "Dice", "95 %", "Sensitivity", "95 %", "Specificity", "HD95, mm", "Images (subjects)"]
-    columns += ["Paper, other data: Dice", "sensitivity", "specificity"] if paper else []
-    rows = []
-    for arm, result in results.items():
-        if result.with_focus is None:
-            continue
-        found = summaries(result.with_focus, arm)
-        cells = [TITLES.get(arm, arm)]
-        for name in ("dice", "sensitivity"):
-            cells += [mean_sd(found[name]), interval(found[name])]
-        cells += [mean_sd(found["specificity"], 4), _hd95(found["hd95"])]
-        cells.append(f"{found['dice'].cases} ({found['dice'].subjects})")
-        rows.append((*cells, *(PAPER.get(arm, (MISSING,) * 3) if paper else ())))
-    caption = (
-        f"Images (slices) in which the expert marked {focus}; mean ± SD over images, 95 % intervals of the mean by "
-        "bootstrap over subjects. Specificity over the working field. HD95 is undefined where nothing was predicted."
+    columns = (
+        "Arm",
+        *(f"{name}: {where}" for name in ("Dice", "Sensitivity", "Specificity") for where in ("here", "paper")),
     )
-    caption += " The paper's figures are of 152 patients: another data set, not comparable as numbers." if paper else ""
-    return TableSection(f"Images with {focus}", columns, rows, caption)
+    rows = []
+    for arm, found in _with_focus(results):
+        paper = PAPER.get(arm, (MISSING,) * 3)
+        here = [mean_sd(found[name], 2) for name in ("dice", "sensitivity", "specificity")]
+        rows.append((TITLES.get(arm, arm), *(cell for pair in zip(here, paper) for cell in pair)))
+    caption = (
+        "Mean ± SD. The paper's figures (Kohl et al. 2017) are of 152 patients with real tumors: another data set, not "
+        "comparable as numbers."
+    )
+    return TableSection("Beside the paper", columns, rows, caption)
 
 
-def _hd95(summary: Summary) -> str:
-    undefined = f", {summary.undefined} undefined" if summary.undefined else ""
-    return f"{mean_sd(summary, 1)}{undefined}"
+def outline_table(results: Mapping[str, ArmResults], *, focus: str) -> TableSection:
+    """Return the distance of the outlines, which is undefined where nothing was predicted."""
+    from medgan.reporting.sections import TableSection
+
+    rows = [
+        (
+            TITLES.get(arm, arm),
+            mean_sd(found["hd95"], 1),
+            interval(found["hd95"], 1),
+            str(found["hd95"].cases),
+            str(found["hd95"].undefined),
+        )
+        for arm, found in _with_focus(results)
+    ]
+    columns = ("Arm", "HD95, mm", "95 %", "Images", "Images without any prediction")
+    caption = (
+        "95th percentile of the distances between the outlines within a slice. Images in which an arm predicted "
+        "nothing have none and are not in its mean: an arm that predicts less can look closer here."
+    )
+    return TableSection(f"Outlines of {focus}", columns, rows, caption)
+
+
+def _with_focus(results: Mapping[str, ArmResults]) -> Iterator[tuple[str, dict[str, Summary]]]:
+    for arm, result in results.items():
+        if result.with_focus is not None:
+            yield arm, summaries(result.with_focus, result.arm)
 
 
 def without_table(results: Mapping[str, ArmResults], *, focus: str) -> TableSection:
@@ -101,7 +134,7 @@ def claim_table(
             (
                 claim.name.replace("_", "-"),
                 text(summary.mean, 3),
-                interval(summary),
+                interval(summary, 4),
                 text(claim.p, 4),
                 text(claim.p_holm, 4),
                 f"{summary.cases} ({summary.subjects})",
@@ -110,13 +143,16 @@ def claim_table(
         )
     columns = ("Difference of Dice", "Mean", "95 %", "p", "p (Holm)", "Images (subjects)", "What may be said")
     caption = (
-        "Same images by both arms. Intervals: bootstrap over subjects, not corrected. p: sign flips of the subjects' "
-        "mean differences, corrected for the number of claims. One seed: other seeds may differ by as much."
+        "Same images by both arms. Mean and interval (bootstrap over subjects, not corrected) count every image; p "
+        "(sign flips of the subjects' mean differences, corrected for the number of claims) every subject once. One "
+        "seed: other first weights may differ by more."
     )
     return TableSection(title, columns, rows, caption, frozenset({6}))
 
 
-def subject_table(results: Mapping[str, ArmResults]) -> TableSection | None:
+def subject_table(
+    results: Mapping[str, ArmResults], *, title: str = "Every subject: mean Dice over its images"
+) -> TableSection | None:
     """Return every subject's mean Dice over its images with the focus class, one column an arm."""
     from medgan.reporting.sections import TableSection
 
@@ -137,37 +173,46 @@ def subject_table(results: Mapping[str, ArmResults]) -> TableSection | None:
             cells.append(MISSING if values is None else f"{sum(values) / len(values):.3f}")
         rows.append((subject, *cells))
     columns = ("Subject", *(TITLES.get(arm, arm) for arm in by_arm))
-    return TableSection("Every subject: mean Dice over its images", columns, rows)
+    return TableSection(title, columns, rows)
 
 
-def detection_table(results: Mapping[str, ArmResults]) -> TableSection:
-    """Return hits by lesion and subjects told apart, as in PI-CAI."""
+def detection_table(results: Mapping[str, ArmResults], *, focus: str) -> TableSection:
+    """Return hits by lesion and subjects told apart, as in PI-CAI, with intervals by bootstrap over subjects."""
     from medgan.evaluation.detection import FALSE_POSITIVES, detection_summary
+    from medgan.evaluation.detection_intervals import detection_intervals
     from medgan.reporting.sections import TableSection
+    from medgan.seeding import numpy_generator
 
-    rows = []
+    rows, counts = [], ""
     for arm, result in results.items():
         found = detection_summary(result.detections)
-        points = [text(point.sensitivity, 3) for point in found.froc] or [MISSING] * len(FALSE_POSITIVES)
+        sure = detection_intervals(result.detections, generator=numpy_generator(0, "detections", arm))
+        values: list[float | None] = [point.sensitivity for point in found.froc] or [None] * len(FALSE_POSITIVES)
         rows.append(
             (
                 TITLES.get(arm, arm),
-                text(found.average_precision, 3),
-                text(found.auroc, 3),
-                *points,
-                text(found.largest_sensitivity, 3),
-                f"{found.lesions} in {found.subjects_with_lesion} of {found.subjects}",
+                _between(found.average_precision, sure.average_precision),
+                _between(found.auroc, sure.auroc),
+                *(_between(value, around) for value, around in zip(values, sure.sensitivities)),
+                text(found.largest_sensitivity, 2),
             )
         )
+        counts = f"{found.lesions} {focus}s in {found.subjects_with_lesion} of {found.subjects} subjects."
     columns = (
-        "Arm", "Average precision", "AUROC by subject",
-        *(f"Sensitivity at {rate:g}" for rate in FALSE_POSITIVES), "at all", "Lesions in subjects",
+        "Arm", "Average precision", "AUROC by subject", *(f"Sensitivity at {rate:g}" for rate in FALSE_POSITIVES),
+        "at all",
     )  # fmt: skip
     caption = (
-        "A hit is a candidate that overlaps a lesion by IoU of at least 0.1; sensitivities at that many false "
-        "positives a subject. AUROC needs subjects without lesions."
+        f"{counts} A hit is a candidate that overlaps one by IoU of at least 0.1; sensitivities at that many false "
+        "positives a subject; 95 % intervals by bootstrap over subjects. AUROC needs subjects without any."
     )
-    return TableSection("Lesions found", columns, rows, caption)
+    return TableSection(f"{focus.capitalize()}s found", columns, rows, caption)
+
+
+def _between(value: float | None, around: tuple[float, float] | None) -> str:
+    if value is None or around is None:
+        return text(value, 2)
+    return f"{text(value, 2)} ({text(around[0], 2)} to {text(around[1], 2)})"
 
 
 def class_table(results: Mapping[str, ArmResults]) -> TableSection:
@@ -185,98 +230,62 @@ def class_table(results: Mapping[str, ArmResults]) -> TableSection:
     return TableSection("Dice of every class, in 3-D over whole cases", ("Arm", *names), rows)
 
 
-def calibration_table(calibrations: Mapping[str, CalibrationResults]) -> TableSection:
-    """Return expected calibration error and Brier score before and after the temperature."""
-    from medgan.reporting.sections import TableSection
-
-    rows = []
-    for arm, found in calibrations.items():
-        temperatures = ", ".join(f"{t:.2f}" for t in found.temperatures.values())
-        rows.append(
-            (
-                TITLES.get(arm, arm),
-                f"{found.before.ece:.4f}",
-                f"{found.after.ece:.4f}",
-                f"{found.before.brier:.4f}",
-                f"{found.after.brier:.4f}",
-                temperatures,
-            )
-        )
-    columns = ("Arm", "ECE before", "ECE after", "Brier before", "Brier after", "Temperature of each fold")
-    caption = "Temperatures are fitted on each fold's validation subjects, for all classes together."
-    return TableSection("Calibration of the focus class inside the organ", columns, rows, caption)
-
-
-def uncertainty_table(calibrations: Mapping[str, CalibrationResults]) -> TableSection:
-    """Return the error in fifths of rising entropy."""
-    from medgan.reporting.sections import TableSection
-
-    rows = []
-    for arm, found in calibrations.items():
-        one = found.by_entropy
-        cells = [f"{error:.3f}" for error in one.error]
-        rows.append((TITLES.get(arm, arm), *cells, text(one.rank_correlation, 2), "yes" if one.grows else "no"))
-    columns = ("Arm", "lowest fifth", "2nd", "3rd", "4th", "highest fifth", "Rank correlation", "Error grows")
-    caption = (
-        "Share of voxels whose most probable class is wrong, by entropy of the mean over an image and its mirror image."
-    )
-    return TableSection("Error by uncertainty", columns, rows, caption)
-
-
-def training_table(study: Study, jobs: Sequence[Job]) -> TableSection:
-    """Return how each training went: checkpoint, discriminator, gradients, monitors."""
-    from medgan.reporting.sections import TableSection
-
-    rows = []
-    for job in jobs:
-        found = findings_of(study, job)
-        ratio = gradient_ratio_of(study, job)
-        best = found["checkpoints"][str(found["chosen_step"])]
-        alarms = "; ".join(
-            f"{a['monitor']} (steps {a['first_step']} to {a['last_step']}): {a['words']}" for a in found["alarms"]
-        )
-        rows.append(
-            (
-                job.name,
-                str(found["chosen_step"]),
-                text(best, 3),
-                text(found["softness"], 2),
-                MISSING if ratio is None else f"{ratio[0]:.2g} / {ratio[1]:.2g}",
-                alarms or "none",
-            )
-        )
-    columns = ("Training", "Step", "Validation Dice", "Softness", "Gradient ratio raw / applied", "Monitors")
-    caption = (
-        "Step: the checkpoint that was chosen, by one rule for all arms. Softness: accuracy of the discriminator on "
-        "plain against softened expert maps, 0.5 is blind to softness. Gradient ratio: norm of the adversarial "
-        "gradient over that of the (weighted) cross-entropy with respect to the logits, median."
-    )
-    return TableSection("Trainings", columns, rows, caption, frozenset({5}))
-
-
 def curve_tables(points: Mapping[int, Mapping[str, ArmResults]], pairs: Sequence[tuple[str, str]]) -> Iterator[Any]:
-    """Yield the small-data curve as a table, and the claims at each size."""
+    """Yield the small-data curve as a table with every seed's value, and the differences at each size."""
     from medgan.reporting.sections import TableSection
 
-    rows = []
+    rows, unlearned = [], 0
     for size, results in points.items():
         for arm, result in results.items():
             if result.with_focus is not None:
                 found = summaries(result.with_focus, f"curve {arm} {size}")["dice"]
-                seeds = len({job.seed for job in result.jobs})
-                rows.append((str(size), TITLES.get(arm, arm), mean_sd(found), interval(found), str(seeds)))
-    columns = ("Training subjects", "Arm", "Dice of images", "95 %", "Seeds")
-    yield TableSection(
-        "Small-data curve",
-        columns,
-        rows,
-        "One fixed test set; all seeds pooled, bootstrap over subjects.",
-        frozenset({1}),
+                seeds = seed_means(result)
+                unlearned += sum(mean < LEARNED_DICE for mean in seeds.values())
+                each = ", ".join(f"{mean:.3f}" for mean in seeds.values())
+                rows.append((str(size), TITLES.get(arm, arm), mean_sd(found), interval(found), each))
+    columns = ("Training subjects", "Arm", "Dice of images", "95 % over subjects", "Mean of every seed")
+    caption = (
+        "One fixed test set, seeds pooled. A seed decides first weights, order of the batches and which subjects "
+        "train. Intervals are by bootstrap over the test subjects, for these seeds: where seeds differ by more, look "
+        f"at the last column. {unlearned} trainings hardly find anything (mean Dice below {LEARNED_DICE:g}): they did "
+        "not learn the class, or lost it."
     )
+    yield TableSection(CURVE_TITLE, columns, rows, caption, frozenset({1}))
     for size, results in points.items():
         claim = claim_table(results, pairs, title=f"Differences with {size} training subjects", place=f"curve {size}")
         if claim is not None:
-            yield claim
+            yield _with_seeds(claim, results, pairs)
+
+
+def seed_means(result: ArmResults) -> dict[int, float]:
+    """Return the mean Dice over images of every seed of a curve."""
+    values: dict[int, list[float]] = {}
+    for row in result.with_focus.rows if result.with_focus is not None else ():
+        dice = row.values["dice"]
+        # The case's name ends in the deal and the slice: case_seed11_slice003.
+        seed = int(row.case_id.rsplit("_seed", 1)[1].split("_", 1)[0])
+        values.setdefault(seed, []).append(0.0 if dice is None else dice)
+    return {seed: sum(found) / len(found) for seed, found in sorted(values.items())}
+
+
+def _with_seeds(
+    claim: TableSection, results: Mapping[str, ArmResults], pairs: Sequence[tuple[str, str]]
+) -> TableSection:
+    """Return a table of differences with those of every seed."""
+    from dataclasses import replace
+
+    rows = []
+    known = [(this, that) for this, that in pairs if this in results and that in results]
+    for row, (this, that) in zip(claim.rows, known):
+        one, other = seed_means(results[this]), seed_means(results[that])
+        each = ", ".join(text(one[seed] - other[seed], 3) for seed in one if seed in other)
+        rows.append((*row[:-2], each, row[-1]))
+    columns = (*claim.columns[:-2], "Every seed", claim.columns[-1])
+    caption = (
+        "Same images by both arms, seeds pooled. Intervals and p speak about the test subjects for these seeds, not "
+        "about other seeds."
+    )
+    return replace(claim, columns=columns, rows=rows, caption=caption, text_columns=frozenset({6}))
 
 
 def summaries(table: Any, place: str) -> dict[str, Summary]:

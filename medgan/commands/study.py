@@ -43,6 +43,8 @@ class Study:
     console : Console
     foreign : Path or None
         Manifest of scans that the model was not made for, to test the domain check on.
+    model : str or None
+        Embedded model, or folder of a bundle, that is measured in place of one that the study trains.
     """
 
     config: Path
@@ -54,6 +56,7 @@ class Study:
     threads: int | None
     console: Console
     foreign: Path | None = None
+    model: str | None = None
 
     @property
     def experiment(self) -> CycleGANExperiment:
@@ -221,9 +224,14 @@ def prepare_step(study: Study) -> None:
 
 
 def train_step(study: Study) -> dict[str, Any]:
-    """Train every model of the study, one after the other, each in a run folder of its own."""
+    """Train every model of the study, one after the other, each in a run folder of its own; none if one is given."""
+    from medgan.commands.study_given import require_one_origin
     from medgan.commands.train import train
 
+    require_one_origin(study)
+    if study.model is not None:
+        study.console.notice("nothing is trained: the model is given")
+        return {}
     results = {}
     for part in study.parts():
         if part.fold is not None:

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from medgan.evaluation.baselines import Baseline, MedianPerBin
     from medgan.volume import Volume
 
-MODEL, IDEAL, PAIRED_BOUND = "model", "ideal", "paired_bins"
+MODEL, PRIOR, IDEAL, PAIRED_BOUND = "model", "prior", "ideal", "paired_bins"
 TITLES = {
     MODEL: "model",
     "body_median": "(a) body filled with the training median",
     "quantiles_increasing": "(b) quantile matching, increasing",
     "quantiles_decreasing": "(b) quantile matching, decreasing",
     "t1_table": "(c) T1 table of bulk densities",
+    PRIOR: "the training's own prior alone, without a network",
     PAIRED_BOUND: "(d) median HU per MR bin, on pairs of others: an unfair bound",
     IDEAL: "ideal translator: the phantom's tissues, without the CT's noise",
 }
@@ -108,16 +109,22 @@ def ideal_translation(part: Part, case_id: str) -> Volume | None:
 def baseline_results(
     acquired: Case, part: Part, baselines: Mapping[str, Baseline], bound: MedianPerBin | None
 ) -> Iterator[tuple[str, Volume]]:
-    """Yield the result of every baseline, the bound and a phantom's ideal translator, on the source's grid."""
+    """Yield the result of every baseline, the prior, the bound and a phantom's ideal translator, on the source's grid.
+
+    The prior is what the training was told: a model that is no better has learned nothing that helps.
+    """
+    from medgan.commands.choose_judge import expected_hu
     from medgan.volume import Quantity, Volume
     from medgan.volume.resample import resample
 
     prepared = part.bundle().recipe(acquired)
     image, body = prepared.image, prepared.label("body").mask()
     all_of_them = dict(baselines) if bound is None else {**baselines, PAIRED_BOUND: bound}
-    for name, baseline in all_of_them.items():
-        values, provenance = baseline(image.array, body), image.provenance.synthesized(name)
-        working = Volume(values, image.grid, Quantity.HOUNSFIELD, provenance)
+    found = {name: baseline(image.array, body) for name, baseline in all_of_them.items()}
+    if (prior := expected_hu(part, prepared)) is not None:
+        found[PRIOR] = prior
+    for name, values in found.items():
+        working = Volume(values, image.grid, Quantity.HOUNSFIELD, image.provenance.synthesized(name))
         yield name, resample(working, acquired.image.grid)
     ideal = ideal_translation(part, acquired.case_id)
     if ideal is not None:

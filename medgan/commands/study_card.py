@@ -1,15 +1,63 @@
-"""What a model card says that a study measured: rows for :func:`medgan.reporting.model_card.render_model_card`."""
+"""The model card of a study: its recipe, and what was measured beside the baselines."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
-from medgan.commands.study_baselines import MODEL, TITLES
-from medgan.commands.study_evaluation import PRESET, cohort_table
+from medgan.commands.study_baselines import MODEL, PRIOR, TITLES
+from medgan.commands.study_evaluation import PRESET, cohort_table, read_measures
 from medgan.commands.study_gate import CONTRAST_SIGN
 
+if TYPE_CHECKING:
+    from medgan.commands.study import Study
+
 MEASURES = {"mae": "MAE", "me": "ME", "ms_ssim": "MS-SSIM", "dice_bone": "Dice of bone", CONTRAST_SIGN: "soft-tissue r"}
+CARD = "MODEL_CARD.md"
+
+
+def card_step(study: Study) -> str:
+    """Write the card of the study's model into the study folder and return its path.
+
+    It may take the place of a bundle's card, which was written before anything was measured: a bundle holds digests of
+    its weights, none of its card. In a study by folds it is the card of the model that ``--fold all`` trains; the
+    folds measured its recipe, on subjects that each model had not seen.
+    """
+    from medgan.commands.cohort_data import of_fold
+    from medgan.commands.export import card_facts
+    from medgan.formats import write_bytes
+    from medgan.reporting.model_card import render_model_card
+
+    experiment, parts, measures = study.experiment, study.parts(), read_measures(study)
+    data, whole = experiment.data, study.whole_cohort()
+    trained = of_fold(whole, data, "all" if data.folds else None).manifest.select(split="train", domain=data.source)
+    subjects = len({row["subject_id"] for row in measures[MODEL]})
+    where = f"{subjects} subjects, {len(parts)} folds" if data.folds else f"{subjects} test subjects"
+    # A fold's checkpoint is chosen on its validation subjects; the model on everybody has none and takes every step.
+    steps = experiment.cyclegan.steps if data.folds else parts[0].bundle().facts.training.steps
+    results = card_results(measures, data=where)
+    facts = card_facts(experiment, steps=steps, cases=len(trained), results=results)
+    card = render_model_card({**facts, "limits": [*facts["limits"], *limits_of(measures)]})
+    path = study.folder / CARD
+    if not path.is_file() or path.read_text(encoding="utf-8") != card:
+        write_bytes(path, card.encode(), overwrite=True)
+    study.console.notice(f"model card: {path}")
+    return str(path)
+
+
+def limits_of(measures: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
+    """Yield a sentence for the card's limits where the model is no better than what its training was told.
+
+    Examples
+    --------
+    >>> rows = {n: [{"measures": {"mae": {"value": v}}}] for n, v in (("model", 80.0), ("prior", 75.0))}
+    >>> list(limits_of(rows))
+    ["Its mean error is not below that of the training's own prior alone, without a network: 80.0 and 75.0 HU."]
+    """
+    mean = {name: fmean(row["measures"]["mae"]["value"] for row in rows) for name, rows in measures.items()}
+    if PRIOR in mean and mean[MODEL] >= mean[PRIOR]:
+        yield f"Its mean error is not below that of {TITLES[PRIOR]}: {mean[MODEL]:.1f} and {mean[PRIOR]:.1f} HU."
 
 
 def card_results(measures: Mapping[str, Sequence[Mapping[str, Any]]], *, data: str) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from medgan.commands.study_baselines import MODEL, TITLES
 from medgan.commands.study_domain import domain_checks
 from medgan.commands.study_evaluation import evaluate_step
 from medgan.commands.study_gate import gate_of
+from medgan.commands.study_given import is_given
 from medgan.commands.study_lock import read_looks
 from medgan.commands.study_pictures import pictures
 from medgan.commands.study_tables import (
@@ -125,12 +126,6 @@ def _tuned_on(subjects: Sequence[str], measures: Mapping[str, Sequence[Mapping[s
 def _facts(study: Study, parts: Sequence[Part]) -> dict[str, str]:
     manifest = study.whole_cohort().manifest
     data = study.experiment.data
-    results = [json.loads((part.run / "result.json").read_text(encoding="utf-8")) for part in parts]
-    environments = [json.loads((part.run / "environment.json").read_text(encoding="utf-8")) for part in parts]
-
-    def each(values: Sequence[Any]) -> str:
-        return ", ".join(dict.fromkeys(str(value) for value in values))
-
     counts = [
         " + ".join(
             f"{len(p.cohort.manifest.select(split='train', domain=d))} {d.upper()}" for d in (data.source, data.target)
@@ -139,14 +134,38 @@ def _facts(study: Study, parts: Sequence[Part]) -> dict[str, str]:
     ]
     return {
         "Data": f"{manifest.title} ({manifest.license})",
-        "Trainings": str(len(parts)) if data.folds is None else f"{len(parts)} of {data.folds} folds by subject",
-        "Training subjects": f"{each(counts)}, no subject in both",
+        "Trainings": _trainings(parts),
+        "Training subjects": f"{_each(counts)}, no subject in both",
         "Test subjects": str(len({source.subject_id for part in parts for source, _ in part.pairs("test")})),
-        "Steps": each([result["steps"] for result in results]),
         "Seed": str(study.experiment.seed),
-        "Machine": each([f"{e['processor']}, {e['threads']} thread(s), {e['device']}" for e in environments]),
-        "Precision": each([e["precision"]["precision"] for e in environments]),
-        "medgan, torch": each([f"{e['versions']['medgan']}, {e['versions']['torch']}" for e in environments]),
+        **_runs(parts),
+    }
+
+
+def _trainings(parts: Sequence[Part]) -> str:
+    folds = parts[0].experiment.data.folds
+    if is_given(parts[0]):
+        return f"none here: the model {parts[0].bundle().facts.name} was given"
+    return str(len(parts)) if folds is None else f"{len(parts)} of {folds} folds by subject"
+
+
+def _each(values: Sequence[Any]) -> str:
+    """Return different values once each."""
+    return ", ".join(dict.fromkeys(str(value) for value in values))
+
+
+def _runs(parts: Sequence[Part]) -> dict[str, str]:
+    """Return how the models were trained; of a model that was given its own facts are all there is."""
+    if is_given(parts[0]):
+        facts = parts[0].bundle().facts
+        return {"Steps": str(facts.training.steps), "medgan": facts.medgan_version}
+    results = [json.loads((part.run / "result.json").read_text(encoding="utf-8")) for part in parts]
+    environments = [json.loads((part.run / "environment.json").read_text(encoding="utf-8")) for part in parts]
+    return {
+        "Steps": _each([result["steps"] for result in results]),
+        "Machine": _each([f"{e['processor']}, {e['threads']} thread(s), {e['device']}" for e in environments]),
+        "Precision": _each([e["precision"]["precision"] for e in environments]),
+        "medgan, torch": _each([f"{e['versions']['medgan']}, {e['versions']['torch']}" for e in environments]),
     }
 
 
@@ -204,6 +223,8 @@ def _curves(parts: Sequence[Part]) -> Iterator[Section]:
     from medgan.reporting.sections import FigureSection
 
     for part in parts:
+        if is_given(part):
+            continue
         lines = (part.run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         rows = [record for record in map(json.loads, lines) if record["event"] == "losses"]
         known = {name for row in rows for name in row} - {"event", "attempt", "step"}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from medgan.cohort import Case
+    from medgan.commands.segmentation_choice import Choice
     from medgan.commands.segmentation_data import SubjectDeal
     from medgan.commands.segmentation_settings import SegmentationExperiment
     from medgan.patches.slices import LabeledStudy
@@ -177,6 +178,7 @@ def _finish(
             manifest_digest=manifest_digest,
             steps=choice.step,
             cases=len(cases),
+            results=[_validated(choice, validation, experiment)],
         )
     for alarm in alarms:
         request.console.notice(f"monitor {alarm.monitor}: {alarm.words}")
@@ -184,6 +186,21 @@ def _finish(
 
     facts = ModelBundle.load(bundle_folder).facts
     return written_result(run, model=facts.name, weights_sha256=facts.weights_sha256, steps=state.step)
+
+
+def _validated(choice: Choice, studies: Sequence[LabeledStudy], experiment: SegmentationExperiment) -> dict[str, Any]:
+    """Return what the card says about the validation subjects, by which the checkpoint was chosen."""
+    settings, focus = experiment.method_settings(), experiment.data.focus
+    slices = sum(int((study.labels == settings.focus_class).any(axis=(0, 1)).sum()) for study in studies)
+    return {
+        "method": f"arm {settings.arm}",
+        "measure": f"mean Dice of slices with {focus}",
+        "value": round(choice.scores[choice.step], 3),
+        "unit": "–",
+        "interval": "none: the checkpoint was chosen by this number",
+        "n": f"{slices} slices of {len(studies)} cases",
+        "data": "validation",
+    }
 
 
 def _softness(state: Any, validation: Sequence[LabeledStudy], experiment: SegmentationExperiment) -> float | None:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from medgan.commands.console import Console
-from medgan.commands.parallel import each_done, usable_cores
+from medgan.commands.out_of_core_hands import Hands
+from medgan.commands.out_of_core_run import Tally, done_by
+from medgan.commands.parallel import usable_cores
 from medgan.commands.translate import TrustOptions, chosen_bundle, translate
 from medgan.commands.translate_files import OutputPaths
 from medgan.commands.translate_list import ListedImage, listed_images
 from medgan.errors import MedganError, OutputError, SettingsError
+from medgan.inference.block_manifest import BlockManifest
+from medgan.inference.block_work import Do
 
-LOCK_FILE, SUMMARY_FILE = "translation.json", "summary.csv"
+MANIFEST, SUMMARY_FILE = "translation.manifest", "summary.csv"
+TRIES = 1
+"""A case that fails fails again: it is tried once a call."""
 ALL_TRANSLATED, SOME_FAILED, NONE_TRANSLATED = 0, 3, 2
 """Exit codes."""
 
@@ -30,7 +35,7 @@ class TranslatedRow:
     ----------
     case_id, subject_id : str
     status : str
-        ``translated`` now, ``kept`` from an earlier call, or ``failed``.
+        ``translated`` now, ``kept`` from an earlier call, ``failed``, or ``running`` elsewhere.
     domain : str
         Answer of the domain check; empty where it failed.
     warning : str
@@ -80,7 +85,7 @@ def translate_cohort(
     members: Sequence[str] = (),
     device: str = "auto",
     precision: str = "auto",
-    jobs: int = 1,
+    hands: Hands | None = None,
     console: Console,
 ) -> dict[str, Any]:
     """Translate all images of a list into one folder; what is finished there is kept, so a killed call continues.
@@ -91,14 +96,14 @@ def translate_cohort(
         See :func:`~medgan.commands.translate_list.listed_images`.
     out : Path
         Folder. Every case gets CASE_sct.nii.gz with sidecar and picture; ``summary.csv`` says how each went, and
-        ``translation.json`` holds the settings that a later call must repeat.
+        ``translation.manifest`` holds the settings that other calls must repeat and who does which case.
     data_root : Path, optional
         Folder that the list's paths start from; the list's own if not given.
     model, modality, allow_gap, orthogonal, assume_axes, uncertainty, members, device, precision
         As for :func:`~medgan.commands.translate.translate`, for all cases. A modality in the list stands before
         ``modality``.
-    jobs : int
-        Processes at most, on a CPU.
+    hands : Hands, optional
+        Who works; this process if not given.
     console : Console
 
     Returns
@@ -124,9 +129,9 @@ def translate_cohort(
         raise SettingsError(
             f"The paths of {table.name} start from {root.name}: there is no such folder. See --data-root."
         )
+    hands = hands or Hands()
     chosen = resolve_device(device)
-    if jobs > 1 and chosen != "cpu":
-        raise SettingsError(f"Several processes share a CPU, not {chosen}: use --jobs 1, or --device cpu.")
+    processes = 1 if hands.workers is None else min(hands.processes(chosen, usable_cores()), usable_cores())
     settings = Settings(
         model=bundle.facts.name,
         weights_sha256=bundle.facts.weights_sha256,
@@ -140,23 +145,40 @@ def translate_cohort(
         modality=modality,
     )
     made_folder(out)
-    _keep_lock(out / LOCK_FILE, settings)
-    one = partial(
-        _row_of,
+    manifest = BlockManifest.opened(
+        out.resolve() / MANIFEST, {"kind": "cases of a translated cohort", **asdict(settings)}
+    )
+    rules = hands.rules(tries=TRIES)
+    work = CohortTranslation(
+        images={image.case_id: replace(image, file=image.file.absolute()) for image in images},
         data_root=root.resolve(),
         out=out.resolve(),
         model=str(bundle.folder.resolve()),
+        suffix=bundle.facts.target.domain,
         settings=settings,
         members=tuple(str(member.folder.resolve()) for member in member_bundles),
         device=chosen,
+        run=rules.run,
     )
-    rows = _translated(one, images, min(jobs, usable_cores()), console)
+    work.let_go_what_is_gone(manifest)
+    tally = done_by(
+        hands,
+        work,
+        manifest,
+        tuple(work.images),
+        processes=processes,
+        threads=max(1, usable_cores() // processes),
+        rules=rules,
+        words="translating",
+        console=console,
+    )
+    rows = [_row(image, manifest, tally, rules.run) for image in images]
     summary = _written_summary(rows, out / SUMMARY_FILE)
     statuses = [row.status for row in rows]
     return {
         "folder": str(out),
         "model": settings.model,
-        **{status: statuses.count(status) for status in ("translated", "kept", "failed")},
+        **{status: statuses.count(status) for status in ("translated", "kept", "failed", "running")},
         "outside_domain": sum(row.domain == "outside" for row in rows),
         "cases": [asdict(row) for row in rows],
         "summary": str(summary),
@@ -164,10 +186,10 @@ def translate_cohort(
 
 
 def exit_code_of(facts: dict[str, Any]) -> int:
-    """Return 0 where every image is translated, 3 where some failed, 2 where all did."""
+    """Return 0 where no image failed, 3 where some did, 2 where all did."""
     if not facts["failed"]:
         return ALL_TRANSLATED
-    return SOME_FAILED if facts["translated"] or facts["kept"] else NONE_TRANSLATED
+    return SOME_FAILED if facts["translated"] or facts["kept"] or facts["running"] else NONE_TRANSLATED
 
 
 def lines_of(facts: dict[str, Any]) -> list[str]:
@@ -177,42 +199,59 @@ def lines_of(facts: dict[str, Any]) -> list[str]:
         f"{facts['outside_domain']} outside the domain that {facts['model']} was trained on"
     ]
     lines += [f"failed: {case['case_id']}: {case['reason']}" for case in facts["cases"] if case["status"] == "failed"]
+    if facts["running"]:
+        lines.append(f"Others work on {facts['running']} more; whoever is last writes the whole summary.")
     return [*lines, facts["summary"]]
 
 
-def _translated(one: Any, images: Sequence[ListedImage], jobs: int, console: Console) -> list[TranslatedRow]:
-    rows: dict[int, TranslatedRow] = {}
-    with console.progress("translating") as advance:
-        for done, (position, row) in enumerate(each_done(one, images, jobs=jobs), start=1):
-            rows[position] = row
-            sentences = [*row.notices, *([f"failed: {row.reason}"] if row.reason else []), row.warning]
-            for sentence in filter(None, sentences):
-                console.notice(f"{row.case_id}: {sentence}")
-            advance(done, len(images))
-    return [rows[position] for position in range(len(images))]
+@dataclass(frozen=True)
+class CohortTranslation:
+    """What a worker needs to translate the cases of a list.
 
+    Parameters
+    ----------
+    images : mapping of str to ListedImage
+        By case.
+    data_root, out : Path
+    model : str
+        Folder of the bundle.
+    suffix : str
+        Of outputs' names.
+    settings : Settings
+    members : tuple of str
+    device : str
+    run : str
+    """
 
-def _row_of(
-    image: ListedImage,
-    *,
-    data_root: Path,
-    out: Path,
-    model: str,
-    settings: Settings,
-    members: tuple[str, ...],
-    device: str,
-) -> TranslatedRow:
-    """Translate one image and say how it went."""
-    begun = time.perf_counter()
-    row = partial(TranslatedRow, image.case_id, image.subject_id)
-    try:
-        file = image.located(data_root)
-        bundle = chosen_bundle(model)
-        paths = OutputPaths.beside(file, out=out, suffix=bundle.facts.target.domain, stem=image.case_id)
+    images: Mapping[str, ListedImage] = field(repr=False)
+    data_root: Path
+    out: Path
+    model: str
+    suffix: str
+    settings: Settings
+    members: tuple[str, ...]
+    device: str
+    run: str
+
+    def opened(self) -> Do:
+        """Return what translates a case; each loads the model anew, as a single call does."""
+        return self.translated
+
+    def translated(self, case_id: str) -> dict[str, Any]:
+        """Translate one case and say how it went.
+
+        Raises
+        ------
+        MedganError
+            If the image is refused or its result cannot be written.
+        """
+        begun = time.perf_counter()
+        image, settings = self.images[case_id], self.settings
+        file, paths = image.located(self.data_root), self.paths_of(image)
         earlier = _finished(paths, file)
         facts = earlier or translate(
             file,
-            model=model,
+            model=self.model,
             out=paths.volume,
             modality=image.modality or settings.modality,
             series=image.series,
@@ -220,23 +259,57 @@ def _row_of(
             orthogonal=settings.orthogonal,
             assume_axes=settings.assume_axes,
             uncertainty=settings.uncertainty,
-            members=members,
-            device=device,
+            members=self.members,
+            device=self.device,
             precision=settings.precision,
             # A killed call may have left all but the volume, which comes last.
             overwrite=True,
             console=Console(quiet=True),
         )
-    except MedganError as error:
-        return row("failed", reason=str(error))
-    except Exception as error:  # One image must not end the work on a thousand others.
-        return row("failed", reason=f"Internal failure ({type(error).__name__}); please report it.")
-    return row(
-        "translated" if earlier is None else "kept",
-        domain=facts["domain_check"]["status"],
-        warning=facts["domain_warning"] or "",
-        notices=tuple(facts["notices"]) if earlier is None else (),
-        seconds=round(time.perf_counter() - begun, 3),
+        notices = facts["notices"] if earlier is None else []
+        warning = facts["domain_warning"] or ""
+        return {
+            "run": self.run if earlier is None else "",
+            "domain": facts["domain_check"]["status"],
+            "warning": warning,
+            "notices": notices,
+            "said": [*notices, *([warning] if warning else [])],
+            "seconds": round(time.perf_counter() - begun, 3),
+        }
+
+    def paths_of(self, image: ListedImage) -> OutputPaths:
+        """Return where a case's outputs stand."""
+        return OutputPaths.beside(image.file, out=self.out, suffix=self.suffix, stem=image.case_id)
+
+    def let_go_what_is_gone(self, manifest: BlockManifest) -> None:
+        """Let cases be done again whose result was removed, or was made from another file than is listed now."""
+        for case_id in manifest.done_keys() & set(self.images):
+            image = self.images[case_id]
+            try:
+                is_kept = _finished(self.paths_of(image), image.located(self.data_root)) is not None
+            except MedganError:
+                is_kept = False
+            if not is_kept:
+                manifest.forget(case_id)
+
+
+def _row(image: ListedImage, manifest: BlockManifest, tally: Tally, run: str) -> TranslatedRow:
+    case = image.case_id
+    if case in tally.running:
+        return TranslatedRow(case, image.subject_id, "running")
+    if case not in tally.done:
+        why = tally.failed.get(case) or " ".join((*tally.stopped, *tally.events))
+        return TranslatedRow(case, image.subject_id, "failed", reason=why)
+    facts = manifest.done_facts(case)
+    is_new = facts["run"] == run
+    return TranslatedRow(
+        case,
+        image.subject_id,
+        "translated" if is_new else "kept",
+        domain=facts["domain"],
+        warning=facts["warning"],
+        notices=tuple(facts["notices"]) if is_new else (),
+        seconds=facts["seconds"],
     )
 
 
@@ -270,42 +343,11 @@ def _finished(paths: OutputPaths, file: Path) -> dict[str, Any] | None:
 
 def _locked_precision(out: Path, asked: str) -> str | None:
     """Return what an earlier call found to pay, where this one leaves it open."""
-    path = out / LOCK_FILE
-    if asked != "auto" or not path.is_file():
+    folder = out / MANIFEST
+    if asked != "auto" or not folder.is_dir():
         return None
-    found = _read_lock(path).get("precision")
+    found = BlockManifest(folder).facts.get("precision")
     return str(found) if found else None
-
-
-def _read_lock(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
-        raise OutputError(f"{path.name} in {path.parent.name} is damaged: choose another folder with --out.") from None
-
-
-def _keep_lock(path: Path, settings: Settings) -> None:
-    """Write the settings of a new folder, or refuse to mix translations of two kinds in one.
-
-    Raises
-    ------
-    OutputError
-    """
-    from medgan.formats import write_bytes
-
-    now = json.loads(json.dumps(asdict(settings)))
-    if not path.exists():
-        write_bytes(path, (json.dumps(now, indent=1) + "\n").encode())
-        return
-    before = _read_lock(path)
-    differing = [
-        f"{name} was {before.get(name)!r}, now {value!r}" for name, value in now.items() if before.get(name) != value
-    ]
-    if differing:
-        raise OutputError(
-            f"Folder {path.parent.name} holds translations of other settings: {'; '.join(differing)}. Repeat those, or "
-            "choose another folder with --out."
-        )
 
 
 def _written_summary(rows: Sequence[TranslatedRow], path: Path) -> Path:

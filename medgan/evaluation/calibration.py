@@ -166,9 +166,11 @@ def error_by_uncertainty(uncertainty: Array, wrong: npt.NDArray[np.bool_], *, gr
     ------
     EvaluationError
         If there are fewer voxels than groups, or shapes differ.
-    """
-    from scipy.stats import rankdata
 
+    Notes
+    -----
+    One sort of millions of voxels gives both groups and ranks; ties share their mean rank.
+    """
     if uncertainty.shape != wrong.shape or uncertainty.size < groups:
         raise EvaluationError(
             f"Uncertainty and error need one value a voxel, and {groups} voxels: found {uncertainty.shape} and "
@@ -176,7 +178,9 @@ def error_by_uncertainty(uncertainty: Array, wrong: npt.NDArray[np.bool_], *, gr
         )
     order = np.argsort(uncertainty, kind="stable")
     parts = np.array_split(order, groups)
-    ranks, errors = rankdata(uncertainty), rankdata(wrong)
+    ranks = _ranks(uncertainty, order)
+    # Of two values the ranks are two numbers, of which the correlation needs only that they differ.
+    errors = np.asarray(wrong, np.float64)
     spread = float(ranks.std() * errors.std())
     correlation = float(((ranks - ranks.mean()) * (errors - errors.mean())).mean()) / spread if spread else 0.0
     return ErrorByUncertainty(
@@ -184,3 +188,13 @@ def error_by_uncertainty(uncertainty: Array, wrong: npt.NDArray[np.bool_], *, gr
         error=tuple(float(wrong[part].mean()) for part in parts),
         rank_correlation=correlation,
     )
+
+
+def _ranks(values: Array, order: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Return ranks from 1, ties averaged, of values that ``order`` sorts."""
+    ordered = values[order]
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    sizes = np.diff(np.append(starts, ordered.size))
+    ranks = np.empty(values.size)
+    ranks[order] = np.repeat(starts + (sizes + 1) / 2, sizes)
+    return ranks

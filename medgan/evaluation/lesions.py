@@ -204,8 +204,9 @@ def lesion_shapes(
 
     Notes
     -----
-    ``sphericity = pi^(1/3) (6 V)^(2/3) / A`` (Wadell 1935), A by marching cubes (Lewiner) on the resampled mask, where
-    linear interpolation smooths it; V is that of the voxels.
+    ``sphericity = pi^(1/3) (6 V)^(2/3) / A`` (Wadell 1935), A and V of the same surface: marching cubes (Lewiner) on
+    the resampled mask, where linear interpolation smooths it. With the volume of the voxels instead, small lesions came
+    out rounder than a ball. ``volume_ml`` is that of the voxels.
     """
     from scipy.ndimage import zoom
     from skimage.measure import marching_cubes, mesh_surface_area
@@ -222,5 +223,7 @@ def lesion_shapes(
         cubes = zoom(padded, factors, order=1, grid_mode=True, mode="grid-constant")
         vertices, faces, _, _ = marching_cubes(cubes, level=0.5, spacing=(spacing_mm,) * 3)
         area = float(mesh_surface_area(vertices, faces))
-        shapes.append(LesionShape(volume_mm3 / 1000, float(np.pi ** (1 / 3) * (6 * volume_mm3) ** (2 / 3) / area)))
+        a, b, c = (vertices[faces[:, corner]] - vertices.mean(axis=0) for corner in range(3))
+        enclosed = abs(float(np.einsum("ij,ij->", a, np.cross(b, c)))) / 6
+        shapes.append(LesionShape(volume_mm3 / 1000, float(np.pi ** (1 / 3) * (6 * enclosed) ** (2 / 3) / area)))
     return shapes

@@ -101,7 +101,8 @@ def _added(
     after = (query + change).clamp(-1, 1)
     flips = int((classifier.probabilities(after, batch=batch).argmax(1) == found.target).sum())
     rate = Rate(flips, len(query))
-    sentence = f"Adding the {name} flips {rate.text}: that share of a flip is generic, not about this image."
+    whose = "the mean change of the other subjects" if name.startswith("class") else "the change of another subject"
+    sentence = f"Adding {whose} flips {rate.text}: that much is generic, not about this image."
     return Control(name, found.direction, rate, float((after - query).abs().mean()), sentence)
 
 
@@ -129,7 +130,7 @@ def localization(
     Notes
     -----
     A region "undoes" a flip when the fake with this region of the real image is no longer of the wanted class. Names
-    the region that undoes most; among equals, the one with most of the change.
+    the region that undoes most; among equals, the smallest. Regions may overlap.
     """
     if len(regions) != len(found.reasons):
         raise ExplanationError(
@@ -151,7 +152,7 @@ def localization(
         share = (change * flat).sum(1) / change.sum(1).clamp_min(1e-12)
         undone = Rate(int((back != found.target).sum()), len(flips))
         rows.append(RegionRestoration(name, float(flat.mean()), float(share.mean()), undone))
-    rows.sort(key=lambda row: (-row.undone.count, -row.share_of_change))
+    rows.sort(key=lambda row: (-row.undone.count, row.area))
     first = rows[0]
     if first.undone.count:
         sentence = (

@@ -52,6 +52,7 @@ class Inventory:
         allow_gap: bool = False,
         wants_radiograph: bool = False,
         where: str = "The input",
+        option: str = "--series N",
     ) -> InventoryItem:
         """Return the item of this index, or the only usable one.
 
@@ -63,6 +64,8 @@ class Inventory:
             Choose among radiographs; else among volumes.
         where : str
             Name of the input for messages.
+        option : str
+            How one of several is named, for messages.
 
         Raises
         ------
@@ -86,7 +89,7 @@ class Inventory:
             return replace(usable[0], notices=(words,)) if refused else usable[0]
         if usable:
             raise FormatError(
-                f"{where} holds {len(usable)} usable images, and one is needed: choose it with --series N: "
+                f"{where} holds {len(usable)} usable images, and one is needed: choose it with {option}: "
                 f"{self._choices(usable)}."
             )
         if len(wanted) == 1:
@@ -150,7 +153,12 @@ def take_inventory(paths: Sequence[str | Path], *, progress: Progress | None = N
 
 
 def find_image(
-    path: str | Path, *, series: int | None = None, allow_gap: bool = False, progress: Progress | None = None
+    path: str | Path,
+    *,
+    series: int | None = None,
+    allow_gap: bool = False,
+    progress: Progress | None = None,
+    option: str = "--series N",
 ) -> InventoryItem:
     """Return the one image at a path, without reading its voxels.
 
@@ -164,6 +172,8 @@ def find_image(
         Count a stack that misses one slice as usable.
     progress : callable, optional
         As for :func:`take_inventory`.
+    option : str
+        How one of several is named, for messages.
 
     Returns
     -------
@@ -183,7 +193,7 @@ def find_image(
         finding = Finding(kind_of(path), None, None, "accepted", (), 1, source, stem=stem_of(path), label=path.name)
         return Inventory.of([finding]).one(series, where=path.name)
     where = "The folder" if path.is_dir() else "The file"
-    return take_inventory([path], progress=progress).one(series, allow_gap=allow_gap, where=where)
+    return take_inventory([path], progress=progress).one(series, allow_gap=allow_gap, where=where, option=option)
 
 
 def open_image(

@@ -96,7 +96,9 @@ class ContrastTranslator:
             precision=self._precision,
             progress=progress,
         )[0]
-        dtype = source.read(Box((0, 0, 0), (1, 1, 1))).array.dtype
+        # Of a voxel of the box: another chunk may be damaged, which is nothing to this one.
+        one = Box(box.start_ijk, tuple(s + 1 for s in box.start_ijk))  # type: ignore[arg-type]
+        dtype = source.read(one).array.dtype
         return denormalized(values, self.facts.input_range, dtype)
 
     def provenance_of(self, source: VolumeSource) -> Provenance:

@@ -141,6 +141,7 @@ def build(
             outside=settings.outside,
             skips=settings.generator.skips,
             residual=settings.generator.residual,
+            slices=settings.generator.slices,
             form=checked_form(form),
         )
         initialize(network, torch_generator(seed, name))
@@ -278,9 +279,10 @@ def _floats(terms: GeneratorTerms) -> dict[str, float]:
 
 
 def adam(networks: Iterable[nn.Module], rate: float, betas: tuple[float, float]) -> torch.optim.Adam:
-    """Return Adam over the weights of some networks."""
+    """Return Adam over the weights of some networks, in one pass over memory where the device can do that."""
     parameters = [parameter for network in networks for parameter in network.parameters()]
-    return torch.optim.Adam(parameters, lr=rate, betas=(betas[0], betas[1]))
+    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+    return torch.optim.Adam(parameters, lr=rate, betas=(betas[0], betas[1]), fused=fused)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

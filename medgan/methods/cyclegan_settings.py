@@ -19,6 +19,7 @@ class GeneratorSettings:
     normalization: Literal["instance", "none"] = "instance"
     skips: bool = False
     residual: bool = False
+    slices: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

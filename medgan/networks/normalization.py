@@ -1,8 +1,8 @@
-"""Instance normalization that is right in every memory layout.
+"""Instance normalization that is right in every memory layout, and fast in both directions.
 
 ``torch.nn.functional.instance_norm`` gives wrong input gradients on the CPU (torch 2.13) when the gradient that
-arrives is channels-last: relative error above 1, also at batch size 1. Group normalization with one channel a group is
-the same function and its backward is right, so that is how it is written here.
+arrives is channels-last: relative error above 1, also at batch size 1. Group normalization with one channel a group,
+and batch normalization of one sample, are the same function, and their backward is right.
 """
 
 from __future__ import annotations
@@ -32,9 +32,16 @@ def instance_norm(image: Tensor, *, eps: float = 1e-5) -> Tensor:
     parameters as in the CycleGAN authors' code. Deviation: a channel of one voxel, which
     ``torch.nn.functional.group_norm`` refuses, becomes 0.
 
+    Without gradients it is group normalization, whose forward is the faster one. With gradients on a CPU every sample
+    is normalized as a batch of its own: the backward of group normalization takes, channels-last, 8 times as long in
+    float32 and 40 times in bfloat16 (torch 2.13), where it also rounds the statistics.
+
     Examples
     --------
     >>> instance_norm(torch.tensor([[[[1.0, 3.0]]]]), eps=0.0)
     tensor([[[[-1.,  1.]]]])
     """
-    return torch.group_norm(image, image.shape[1], None, None, eps)
+    if not (torch.is_grad_enabled() and image.requires_grad and image.device.type == "cpu"):
+        return torch.group_norm(image, image.shape[1], None, None, eps)
+    samples = [torch.batch_norm(one, None, None, None, None, True, 0.0, eps, False) for one in image.split(1)]
+    return samples[0] if len(samples) == 1 else torch.cat(samples)

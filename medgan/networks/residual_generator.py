@@ -22,6 +22,7 @@ from medgan.networks.folded_convolution import (
 )
 from medgan.networks.form import Form, checked_form, lay_out
 from medgan.networks.initialization import Convolution
+from medgan.networks.neighboring_slices import slices_as_channels, slices_as_volume
 from medgan.networks.normalization import instance_norm
 
 Normalization = Literal["instance", "none"]
@@ -72,13 +73,18 @@ class ResidualGenerator(nn.Module):
     residual : bool
         Whether the result is the image plus twice the tanh, held in [-1, 1], so that what is not to be changed need not
         be rebuilt; a free choice for counterfactuals, where most of an image stays.
+    slices : int or None
+        2.5-D: volumes are translated slice by slice along their last axis, by a two-dimensional network that sees this
+        odd number of neighboring slices as channels, and halves no length across the slices. None for a network of
+        ``spatial_dims`` dimensions.
     form : str
         ``"plain"`` or ``"fast"``: the same function of the same weights, see :meth:`set_form`.
 
     Raises
     ------
     NetworkError
-        For a number of dimensions, a normalization or a form that does not exist, or counts below 1.
+        For a number of dimensions, a normalization or a form that does not exist, counts below 1, or slices that are
+        not odd or not those of a volume.
 
     Notes
     -----
@@ -86,8 +92,9 @@ class ResidualGenerator(nn.Module):
     stride 2, residual blocks, two transposed convolutions (kernel 3, stride 2), 7-voxel convolution, tanh; instance
     normalization without affine parameters; ReLU. Deviations: three-dimensional where asked; the convolutions inside
     (kernel 3) pad with zeros instead of reflection; no dropout; any image size, by replicating the last voxels up to a
-    multiple of 4 and cropping the result; optional absence of normalization, body mask, fixed outside value, skips and
-    residual result.
+    multiple of 4 and cropping the result; optional absence of normalization, body mask, fixed outside value, skips,
+    residual result and slices. A stack of adjacent slices as the input for the central one after Vu et al. 2020 (arXiv
+    1912.09287, there for segmentation); instance normalization then acts on each slice by itself.
     """
 
     def __init__(
@@ -101,6 +108,7 @@ class ResidualGenerator(nn.Module):
         outside: float = -1.0,
         skips: bool = False,
         residual: bool = False,
+        slices: int | None = None,
         form: Form = "plain",
     ) -> None:
         super().__init__()
@@ -108,17 +116,25 @@ class ResidualGenerator(nn.Module):
         _require(width >= 1, "width", "at least 1", width)
         _require(blocks >= 0, "blocks", "at least 0", blocks)
         _require(normalization in ("instance", "none"), "normalization", "'instance' or 'none'", normalization)
+        _require(
+            slices is None or (spatial_dims == 3 and slices >= 1 and slices % 2 == 1),
+            "slices",
+            "odd, and volumes (spatial_dims 3)",
+            (slices, spatial_dims),
+        )
         self.spatial_dims = spatial_dims
+        self.slices = slices
+        self.network_dims = spatial_dims if slices is None else 2
         self.normalization: str = normalization
         self.body_mask = body_mask
         self.skips = skips
         self.residual = residual
         self.outside = outside
-        conv, transposed = _CONVOLUTION[spatial_dims], _TRANSPOSED[spatial_dims]
+        conv, transposed = _CONVOLUTION[self.network_dims], _TRANSPOSED[self.network_dims]
         widths = [width * 2**level for level in range(_HALVINGS + 1)]
-        self.stem = conv(2 if body_mask else 1, width, 2 * _REACH + 1)
+        self.stem = conv((2 if body_mask else 1) * (slices or 1), width, 2 * _REACH + 1)
         self.downs = nn.ModuleList(conv(w, 2 * w, 3, stride=2, padding=1) for w in widths[:-1])
-        self.blocks = nn.ModuleList(ResidualBlock(spatial_dims, widths[-1]) for _ in range(blocks))
+        self.blocks = nn.ModuleList(ResidualBlock(self.network_dims, widths[-1]) for _ in range(blocks))
         self.ups = nn.ModuleList(
             transposed(2 * w, w, 3, stride=2, padding=1, output_padding=1) for w in reversed(widths[:-1])
         )
@@ -134,7 +150,7 @@ class ResidualGenerator(nn.Module):
         :mod:`medgan.networks.folded_convolution`) and keeps small volumes off torch's slow convolution.
         """
         self.form: Form = checked_form(form)
-        lay_out(self, self.form, spatial_dims=self.spatial_dims)
+        lay_out(self, self.form, spatial_dims=self.network_dims)
 
     def convolutions(self) -> Iterator[tuple[Convolution, float]]:
         """Yield the convolutions with the gain each starts with where there is no normalization.
@@ -178,14 +194,18 @@ class ResidualGenerator(nn.Module):
             For another shape, or a mask that is missing or not expected.
         """
         self._check(image, body)
-        size = image.shape[2:]
         stacked = image if body is None else torch.cat((image, body.to(image.dtype)), dim=1)
+        if self.slices is not None:
+            stacked = slices_as_channels(stacked, self.slices)
+        size = stacked.shape[2:]
         padding = [pad for length in reversed(size) for pad in (0, -length % 2**_HALVINGS)]
         if any(padding):
             stacked = F.pad(stacked, padding, mode="replicate")
         translated = torch.tanh(self._fast(stacked) if self.form == "fast" else self._plain(stacked))
         for axis, length in enumerate(size):
             translated = translated.narrow(2 + axis, 0, length)
+        if self.slices is not None:
+            translated = slices_as_volume(translated, len(image))
         if self.residual:
             translated = (image + 2.0 * translated).clamp(-1.0, 1.0)
         if body is not None:
@@ -193,15 +213,15 @@ class ResidualGenerator(nn.Module):
         return translated
 
     def _plain(self, image: Tensor) -> Tensor:
-        reflection = (_REACH,) * (2 * self.spatial_dims)
+        reflection = (_REACH,) * (2 * self.network_dims)
         hidden = self._inner(self.stem(F.pad(image, reflection, mode="reflect")), fast=False)
         logits = self.head(F.pad(hidden, reflection, mode="reflect"))
         return logits.to(wide(logits.dtype))
 
     def _fast(self, image: Tensor) -> Tensor:
-        padded = F.pad(image, (_REACH,) * (2 * self.spatial_dims), mode="reflect")
+        padded = F.pad(image, (_REACH,) * (2 * self.network_dims), mode="reflect")
         hidden = convolve_few_inputs(padded, self.stem.weight, self.stem.bias)
-        hidden = self._inner(hidden.contiguous(memory_format=CHANNELS_LAST[self.spatial_dims]), fast=True)
+        hidden = self._inner(hidden.contiguous(memory_format=CHANNELS_LAST[self.network_dims]), fast=True)
         return convolve_few_outputs(hidden, self.head.weight, self.head.bias)
 
     def _inner(self, hidden: Tensor, *, fast: bool) -> Tensor:

@@ -48,7 +48,7 @@ def gray_counts(source: VolumeSource, *, progress: Callable[[int, int], None] | 
         if progress is not None:
             progress(stop, k)
     if not counts[:, 1:].any():
-        raise PatchError("The source is all zero: there is nothing to translate. Is it the right array?")
+        raise PatchError("The source is all zero: there is nothing to work on. Is it the right array?")
     return counts
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from medgan.cohort import Case
 from medgan.errors import PatchError
 from medgan.geometry import Box
 from medgan.patches.augment import Augmentation, AugmentSettings
+from medgan.patches.body_voxels import BodyVoxels
 from medgan.volume import Quantity
 
 Index3 = tuple[int, int, int]
@@ -124,22 +126,29 @@ class PatchSampler:
             if not body.mask().any():
                 raise PatchError(f"A sampler needs voxels in the body: case {case.case_id} has none.")
 
+    @cached_property
+    def _bodies(self) -> tuple[BodyVoxels, ...]:
+        """Where each case has body: found once, not for every patch."""
+        priors = self.priors or [None] * len(self.cases)
+        return tuple(
+            BodyVoxels.of_mask(case.label("body").mask(), prior, self.attention and self.attention.above)
+            for case, prior in zip(self.cases, priors)
+        )
+
     def drawn(self, generator: np.random.Generator, *, near: tuple[float, float, float] | None = None) -> DrawnPatch:
         """Draw one patch; ``near`` asks for a relative position in the body (focal sampling)."""
         chosen = int(generator.integers(len(self.cases)))
-        case = self.cases[chosen]
-        image, mask = case.image, case.label("body").mask()
-        inside = np.argwhere(mask)
-        low, extent = inside.min(axis=0), np.maximum(np.ptp(inside, axis=0), 1)
-        picked = int(generator.integers(len(inside)))
-        if self.attention is not None and generator.random() < self.attention.share:
-            rare = np.flatnonzero(self.priors[chosen][mask] > self.attention.above)
-            picked = int(rare[picked % rare.size]) if rare.size else picked
+        case, voxels = self.cases[chosen], self._bodies[chosen]
+        image = case.image
+        picked = int(generator.integers(voxels.count))
+        if self.attention is not None and generator.random() < self.attention.share and voxels.rare.size:
+            center = voxels.at(int(voxels.rare[picked % voxels.rare.size]))
+        else:
+            center = voxels.picked(picked)
         jitter = generator.normal(0.0, self.focus, 3)
+        low, extent = voxels.low, voxels.extent
         if near is not None:
-            wanted = low + (np.asarray(near) + jitter) * extent
-            picked = int(np.argmin(((inside - wanted) ** 2).sum(axis=1)))
-        center = inside[picked]
+            center = voxels.nearest(low + (np.asarray(near) + jitter) * extent)
         box = _placed(center, self.patch, image.shape)
         change = Augmentation.drawn(self.augment, generator)
         body = case.label("body").read(box).array.astype(np.float32)

@@ -39,7 +39,13 @@ class RigidFit:
 
 
 def rigid_fit(
-    *, fixed: Volume, moving: Volume, region: LabelMap, start: Matrix, levels_mm: tuple[float, ...]
+    *,
+    fixed: Volume,
+    moving: Volume,
+    region: LabelMap,
+    start: Matrix,
+    levels_mm: tuple[float, ...],
+    turns: bool = True,
 ) -> RigidFit | None:
     """Return the movement of the moving image that maximizes the mutual information, or None if overlap is lost.
 
@@ -53,6 +59,8 @@ def rigid_fit(
         Rigid map from moving to fixed world points to begin with.
     levels_mm : floats
         Voxel sizes, from coarse to fine, that both images are compared at.
+    turns : bool
+        Search rotations, too; otherwise shifts only, from the shift that ``start`` is.
 
     Returns
     -------
@@ -67,9 +75,12 @@ def rigid_fit(
     """
     import SimpleITK as sitk
 
-    transform = sitk.Euler3DTransform()
-    transform.SetCenter(fixed.grid.world((np.asarray(fixed.shape) - 1) / 2).tolist())
-    _set_matrix(transform, _inverse(start))
+    transform: Any = sitk.Euler3DTransform() if turns else sitk.TranslationTransform(3)
+    if turns:
+        transform.SetCenter(fixed.grid.world((np.asarray(fixed.shape) - 1) / 2).tolist())
+        _set_matrix(transform, _inverse(start))
+    else:
+        transform.SetOffset((-start[:3, 3]).tolist())
     value = 0.0
     for level_mm in levels_mm:
         grid = _level_grid(fixed.grid, level_mm)
@@ -93,7 +104,7 @@ def rigid_fit(
                 return None
             raise
         value = -float(search.GetMetricValue())
-    return RigidFit(_inverse(_matrix_of(transform)), value)
+    return RigidFit(_inverse(_matrix_of(transform) if turns else _shift_of(transform)), value)
 
 
 def rotation_degrees(rigid: Matrix) -> float:
@@ -147,6 +158,12 @@ def _set_matrix(transform: Any, rigid: Matrix) -> None:
     center = np.asarray(transform.GetCenter())
     transform.SetMatrix(rigid[:3, :3].ravel().tolist(), 1e-6)
     transform.SetTranslation((rigid[:3, 3] + rigid[:3, :3] @ center - center).tolist())
+
+
+def _shift_of(transform: Any) -> Matrix:
+    shift = np.eye(4)
+    shift[:3, 3] = transform.GetOffset()
+    return shift
 
 
 def _matrix_of(transform: Any) -> Matrix:

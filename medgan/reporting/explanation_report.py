@@ -124,7 +124,7 @@ def render_explanations(page: ExplanationPage) -> str:
     )
     script = (files("medgan.reporting") / "templates" / "explanation.js").read_text(encoding="utf-8")
     chosen = _shown(page)
-    limits = _limits([page.cases[n] for n in chosen])
+    limits = _limits([page.cases[n] for n in chosen], page.lead)
     counts = Counter(view.explanation.verdict.kind for view in page.cases)
     html = environment.get_template("explanation.html.j2").render(
         title=page.title,
@@ -139,6 +139,7 @@ def render_explanations(page: ExplanationPage) -> str:
         total=len(page.cases),
         scales={"gray": scale_uri(signed=False), "signed": scale_uri(signed=True)},
         limits=limits,
+        lead_unit=next((m.unit for v in page.cases for m in v.explanation.maps if m.method == page.lead), ""),
         script=script,
         policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {script_hash(script)}",
     )
@@ -158,11 +159,12 @@ def _shown(page: ExplanationPage) -> list[int]:
     return chosen
 
 
-def _limits(cases: Sequence[CaseView]) -> dict[str, float]:
+def _limits(cases: Sequence[CaseView], lead: str) -> dict[str, float]:
     """Return one limit a kind of signed map, for the whole report."""
     return {
         "difference": shared_limit(c.explanation.fake - c.explanation.real for c in cases),
         "grad_cam": shared_limit(g for c in cases for g in c.grad_cams.values()),
+        "map": shared_limit(m.values for c in cases for m in c.explanation.maps if m.method == lead),
     }
 
 
@@ -176,10 +178,10 @@ def _case(view: CaseView, place: int, lead: str, limits: Mapping[str, float]) ->
         "direction": one.direction,
         "sentence": one.verdict.sentence,
         "scores": _scores(one),
-        "panels": _panels(view, curve, limits),
+        "panels": _panels(view, lead, curve, limits),
         "curve": "" if curve is None else _curve_chart(one, curve),
         "lead": "" if curve is None else _title(one, curve.method),
-        "best": "" if curve is None else _best(curve),
+        "best": "" if curve is None else f"{_best(curve)}{_random_weights(one, curve.method)}",
         "outcomes": _outcomes(one.verdict),
         "second": one.verdict.second,
         "table": _for_template(case_method_table(one)) if one.maps else None,
@@ -195,7 +197,7 @@ def _scores(one: Explanation) -> list[tuple[str, str, str]]:
     ]
 
 
-def _panels(view: CaseView, curve: Curve | None, limits: Mapping[str, float]) -> list[dict[str, Any]]:
+def _panels(view: CaseView, lead: str, curve: Curve | None, limits: Mapping[str, float]) -> list[dict[str, Any]]:
     one = view.explanation
     source, target = one.class_names[one.source], one.class_names[one.target]
     difference = one.fake - one.real
@@ -222,6 +224,14 @@ def _panels(view: CaseView, curve: Curve | None, limits: Mapping[str, float]) ->
                 scale="grad_cam",
                 synthetic=name == "fake",
             )
+        )
+    led = next((m for m in one.maps if m.method == lead), None)
+    if led is not None:
+        title = f"map: {led.title}"
+        panels.append(
+            _panel(title, "", f"{led.title}: not shown, because {led.refusal}")
+            if led.values is None
+            else _panel(title, signed_uri(led.values, limit=limits["map"]), f"{led.title} in {led.unit}", scale="map")
         )
     if curve is None:
         why = one.verdict.reason or "there is no curve"
@@ -289,6 +299,15 @@ def _best(curve: Curve) -> str:
         f"Best mask: {curve.optimal_area:.1%} of the image change the probability by {number(curve.optimal_score)}; "
         f"{words}; DAC area {number(curve.dac)} ({curve.preset}, {curve.direction})."
     )
+
+
+def _random_weights(one: Explanation, method: str) -> str:
+    """Return the model-randomization check of the shown map in words; nothing where there is none."""
+    check = next((m.randomization for m in one.maps if m.method == method), None)
+    if check is None:
+        return ""
+    alike = f"rank correlation {number(check.rank_correlation[-1], 2)}, SSIM {number(check.ssim[-1], 2)}"
+    return f" With random weights the map is alike by {alike}."
 
 
 def _outcomes(verdict: Verdict) -> list[tuple[str, str]]:

@@ -210,7 +210,8 @@ def _draw_slice(axes: Axes, panel: Panel, plane: _Plane, point: npt.NDArray[np.f
         )
         return None
     # Taking the cut axis leaves (across, up) in array order for all three planes.
-    pixels = np.asarray(volume.array.take(index, axis=plane.cut), dtype=np.float32).T
+    # (An index, because `take` copies the whole of an array whose first axis is the fastest.)
+    pixels = np.asarray(volume.array[(slice(None),) * plane.cut + (index,)], dtype=np.float32).T
     span = _span_mm(volume, point)
     # Enlarged voxels keep their edges; shrunk ones are averaged, since leaving some out would hide thin bone.
     voxel_mm = min(volume.grid.spacing[plane.across], volume.grid.spacing[plane.up])

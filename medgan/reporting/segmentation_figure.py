@@ -28,6 +28,7 @@ def contour_sheet(
     field_mm: float | None = None,
     title: str = "",
     stamp: str = "",
+    focus: str = "lesion",
 ) -> bytes:
     """Return a PNG with one row a slice and one column an image, all with the same contours.
 
@@ -45,7 +46,9 @@ def contour_sheet(
         Side of the square about the middle that is shown; default: all.
     title : str
     stamp : str
-        Printed over every row, such as that the model is trained on phantoms.
+        A few words that are printed on every image, such as that the model is trained on phantoms.
+    focus : str
+        What the expert outlined, for the legend.
 
     Raises
     ------
@@ -95,7 +98,7 @@ def contour_sheet(
     figure.text(0.01, 1 - 0.16 / size[1], title, color=INK, fontsize=10, weight="bold", va="center")
     handles = [Line2D([], [], color=_color(n), label=turned.names[n]) for n in sorted(turned.names)]
     if truth is not None:
-        handles.append(Line2D([], [], color=EXPERT_COLOR, linestyle="dashed", label="expert's lesion"))
+        handles.append(Line2D([], [], color=EXPERT_COLOR, linestyle="dashed", label=f"expert's {focus}"))
     legend = figure.legend(handles=handles, loc="lower left", ncols=4, fontsize=7, frameon=False)
     for text in legend.get_texts():
         text.set_color(INK)

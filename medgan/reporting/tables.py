@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from medgan.evaluation.cohort_summary import FEWEST_SUBJECTS, PairedDifference, Summary
 from medgan.evaluation.comparison import Comparison
 from medgan.evaluation.presets import PRESETS
-from medgan.reporting.sections import TableSection
+from medgan.reporting.sections import Section, TableSection
 
 MISSING = "–"
 
@@ -94,3 +94,33 @@ def _number(value: float | None, unit: str) -> str:
     digits = 1 if unit else 3
     # Adding zero turns a rounded negative zero into zero.
     return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def markdown_tables(sections: Sequence[Section], *, title: str) -> str:
+    """Return the tables among some sections as Markdown, each with its title and caption.
+
+    Examples
+    --------
+    >>> print(markdown_tables([TableSection("Dice", ("Arm", "Mean"), [("a|b", "0.5")], "By subject.")], title="Study"))
+    # Study
+    <BLANKLINE>
+    ## Dice
+    <BLANKLINE>
+    | Arm | Mean |
+    |---|---|
+    | a\\|b | 0.5 |
+    <BLANKLINE>
+    By subject.
+    <BLANKLINE>
+    """
+    lines = [f"# {title}", ""]
+    for section in sections:
+        if isinstance(section, TableSection):
+            lines += [f"## {section.title}", "", _markdown_row(section.columns), "|" + "---|" * len(section.columns)]
+            lines += [*(_markdown_row(row) for row in section.rows), ""]
+            lines += [section.caption, ""] if section.caption else []
+    return "\n".join(lines)
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in cells)} |"

@@ -23,6 +23,7 @@ from medgan.commands.cohort_data import fitted_recipe, read_case
 from medgan.commands.console import Console
 from medgan.commands.phantom_cohort import phantom_cohort
 from medgan.commands.training_settings import PhantomSettings
+from medgan.inference.block_manifest import BlockManifest
 from medgan.preprocessing.recipe import Recipe
 
 REPOSITORY = Path(__file__).parents[2]
@@ -107,6 +108,25 @@ class TestStore:
         one, two = contents(Path("one")), contents(Path("two"))
         assert one == two
         assert len(one) == 5 + 2 + 2
+
+    def test_shards_prepare_the_same_store_and_leave_to_others_what_they_do(self, medgan, config):
+        assert medgan("preprocess", config, "--out", "one", "--workers", 1).code == 0
+        assert medgan("preprocess", config, "--out", "two", "--shard", "2/2").code == 0
+        assert contents(Path("one")) == contents(Path("two"))
+        command = ("preprocess", config, "--out", "one", "--shard", "1/2", "--json")
+        manifest = BlockManifest.opened(
+            Path("one/ingest_limbs.manifest").resolve(), {"kind": "cases of a prepared cohort"}
+        )
+        name = next(path for path in Path("one").rglob("limb_002.ct.npz"))
+        key = f"{name.parent.name}.limb_002.ct"
+        claim = manifest.claim(key, run="elsewhere")
+        outcome = medgan(*command)
+        assert outcome.code == 0
+        assert len(outcome.json["rows"]) == 4
+        assert manifest.is_there
+        claim.release()
+        assert len(medgan(*command).json["rows"]) == 5
+        assert not manifest.is_there
 
     def test_started_again_it_writes_no_case_again(self, medgan, config):
         first = medgan("preprocess", config, "--out", "store", "--jobs", 1, "--json").json

@@ -56,9 +56,15 @@ def test_the_study_ends_in_a_report(study):
     page = (study / "report.html").read_text()
     for words in (
         "Images with lesion", "Images without lesion", "Claims fixed beforehand", "Lesions found", "Small-data curve",
-        "Calibration of the focus class", "Error by uncertainty", "Trainings", "0.41 ± 0.28", "another data set",
+        "Calibration of lesion inside the organ", "Error by uncertainty", "Trainings", "0.41 ± 0.28",
+        "another data set", "Mean of every seed",
     ):  # fmt: skip
         assert words in page
+    tables = (study / "tables.md").read_text()
+    assert "## Images with lesion" in tables
+    assert (study / "small_data_curve.png").read_bytes().startswith(b"\x89PNG")
+    for arm in ("cross-entropy", "adversarial"):
+        assert f"Reliability inside the organ: {arm}" in page
     assert "https://" not in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert len(list((study / "runs").iterdir())) == 6
@@ -169,7 +175,10 @@ def test_a_missing_channel_is_served_by_a_model_that_learned_to_do_without(study
     assert "dwi is missing" in outcome.err
 
 
-def test_channels_of_two_patients_are_refused_without_naming_them(study, model, medgan, tmp_path):
+def two_series(study: Path, folder: Path, *, patients: tuple[str, str]) -> list[Path]:
+    """Write T2w and ADC of a case as DICOM series, each of a study of its own, of these patients."""
+    import pydicom
+
     from medgan.phantoms.dicom_file import set_element
     from medgan.phantoms.dicom_folder import write_series
     from medgan.phantoms.dicom_series import dicom_series
@@ -178,19 +187,40 @@ def test_channels_of_two_patients_are_refused_without_naming_them(study, model, 
     for n, name in enumerate(CHANNELS[:2]):
         volume = read_volume(study / "phantoms" / f"prostate_000_{name}.nii.gz", quantity=Quantity.MR_SIGNAL)
         series = dicom_series(volume.mapped(np.rint, step="round"), generator=np.random.default_rng(n))
-        folders.append(tmp_path / name)
+        folders.append(folder / name)
         for path in write_series(series, folders[-1]):
-            import pydicom
-
             dataset = pydicom.dcmread(path)
-            set_element(dataset, "PatientID", f"SECRET{n}")
+            set_element(dataset, "PatientID", patients[n])
             dataset.save_as(path)
+    return folders
+
+
+def test_channels_of_two_patients_are_refused_without_naming_them(study, model, medgan, tmp_path):
+    folders = two_series(study, tmp_path / "dicom", patients=("SECRET0", "SECRET1"))
     channels = ["--channel", f"t2w={folders[0]}", "--channel", f"adc={folders[1]}"]
     outcome = medgan("segment", "--model", model, *channels, "--out", tmp_path / "out")
     assert outcome.code == 2
     assert "adc is of another patient than t2w" in outcome.err
     assert "SECRET" not in outcome.err
     assert not (tmp_path / "out").exists()
+
+
+def test_channels_of_two_studies_of_one_patient_are_taken_and_said(study, model, medgan, tmp_path):
+    folders = two_series(study, tmp_path / "dicom", patients=("SECRET", "SECRET"))
+    channels = ["--channel", f"t2w={folders[0]}", "--channel", f"adc={folders[1]}"]
+    outcome = medgan("segment", "--model", model, *channels, "--out", tmp_path / "out")
+    assert outcome.code == 0, outcome.err
+    assert "adc is of another study than t2w" in outcome.err
+    assert "SECRET" not in outcome.err
+
+
+def test_a_folder_of_several_patients_is_not_searched(model, medgan, tmp_path, shared_data):
+    folder = shared_data / "dicom_nasty"
+    if not folder.is_dir():
+        pytest.skip("the DICOM collection is absent")
+    outcome = medgan("segment", folder, "--model", model, "--out", tmp_path / "out")
+    assert outcome.code == 2
+    assert "A study of one patient is needed to find channels in: it holds images of" in outcome.err
 
 
 def few(study: Path, folder: Path, *cases: str) -> Path:
@@ -233,6 +263,72 @@ def test_a_cohort_with_a_bad_case_is_done_in_part(study, model, medgan, tmp_path
     assert [row["case_id"] for row in facts["done"]] == ["prostate_001"]
 
 
+def test_a_cohort_is_not_continued_with_other_options_or_another_model(study, model, medgan, tmp_path):
+    manifest = few(study, tmp_path / "few", "prostate_001")
+    out = tmp_path / "cohort"
+    arguments = ("segment", "--manifest", manifest, "--out", out, "--quiet")
+    assert medgan(*arguments, "--model", model).code == 0
+    other = medgan(*arguments, "--model", model, "--no-flips")
+    assert other.code == 2
+    assert "prostate_001 was segmented with other flips" in other.err
+    elsewhere = study / "runs" / "adversarial_fold1" / "bundle"
+    refused = medgan(*arguments, "--model", elsewhere)
+    assert refused.code == 2
+    assert "with other weights_sha256" in refused.err
+    assert medgan(*arguments, "--model", elsewhere, "--overwrite").code == 0
+    sidecar = next((out / "prostate_001").glob("*_segmentation.json"))
+    sidecar.write_text("{")  # damaged: done again, not trusted
+    again = medgan(*arguments, "--model", elsewhere, "--json")
+    assert again.code == 0, again.err
+    assert [row["kept"] for row in again.json["done"]] == [False]
+
+
+def test_a_cohort_takes_series_of_a_folder_and_a_channel_names_one_of_several(study, model, medgan, tmp_path):
+    from medgan.cohort.manifest import digest_of
+    from medgan.phantoms.dicom_folder import write_series
+    from medgan.phantoms.dicom_series import dicom_series
+
+    manifest = few(study, tmp_path / "few", "prostate_001")
+    folder = tmp_path / "few" / "dicom"
+    for n, name in enumerate(CHANNELS):
+        volume = read_volume(tmp_path / "few" / f"prostate_001_{name}.nii.gz", quantity=Quantity.MR_SIGNAL)
+        series = dicom_series(volume.mapped(np.rint, step="round"), generator=np.random.default_rng(n))
+        write_series(series, folder / name)
+    shown = medgan("inspect", folder, "--json").json["items"]
+    of_shape = {tuple(image["shape"]): image["index"] for image in shown}
+    t2w = read_volume(tmp_path / "few" / "prostate_001_t2w.nii.gz", quantity=Quantity.MR_SIGNAL)
+    index = next(number for shape, number in of_shape.items() if sorted(shape) == sorted(t2w.shape))
+    release = Manifest.read(manifest)
+    entries = tuple(
+        replace(entry, path="dicom", sha256=digest_of(folder), series=index) if entry.domain == "t2w" else entry
+        for entry in release.entries
+    )
+    replace(release, entries=entries).write(tmp_path / "few" / "series.yaml")
+    outcome = medgan(
+        "segment", "--manifest", tmp_path / "few" / "series.yaml", "--model", model, "--out", tmp_path / "o"
+    )
+    assert outcome.code == 0, outcome.err
+    named = [*given(study, "prostate_001")[2:], "--channel", f"t2w={folder}"]
+    several = medgan("segment", "--model", model, *named, "--out", tmp_path / "several")
+    assert several.code == 2
+    assert "choose it with --channel t2w=dicom#N" in several.err
+    one = medgan("segment", "--model", model, *named[:-1], f"t2w={folder}#{index}", "--out", tmp_path / "several")
+    assert one.code == 0, one.err
+
+
+def test_a_manifest_that_splits_a_subject_is_refused(study, model, medgan, tmp_path):
+    manifest = few(study, tmp_path / "few", "prostate_001", "prostate_002")
+    table = manifest.with_suffix(".csv")
+    lines = table.read_text().splitlines()
+    mended = [line.replace("prostate_002,train", "prostate_001,test") for line in lines]
+    table.write_text("\n".join(mended) + "\n")
+    outcome = medgan("segment", "--manifest", manifest, "--model", model, "--out", tmp_path / "out")
+    assert outcome.code == 2
+    assert "prostate_001" in outcome.err
+    assert "split" in outcome.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_real_study_is_found_and_segmented(model, medgan, tmp_path, shared_data):
     folder = shared_data / "prostate" / "ProstateX_dicom"
     if not folder.is_dir():
@@ -246,4 +342,4 @@ def test_a_real_study_is_found_and_segmented(model, medgan, tmp_path, shared_dat
         "segment", folder, "--model", model, "--out", tmp_path / "b800", "--channel", "dwi=4", "--precision", "float32"
     )
     assert chosen.code == 0
-    assert "dwi is image 4, as given" in chosen.err
+    assert "dwi is image 4 (dwi, b 800 s/mm2, by its b-value), as given" in chosen.err

@@ -14,6 +14,7 @@ from medgan.cohort.manifest import digest_of
 from medgan.commands import translate_cohort
 from medgan.formats import read_volume, write_volume
 from medgan.geometry import Grid
+from medgan.inference.block_manifest import BlockManifest
 from medgan.inference.bundle import ModelBundle
 from medgan.networks.initialization import initialize
 from medgan.networks.residual_generator import ResidualGenerator
@@ -56,7 +57,7 @@ def summary(folder="out") -> dict[str, dict[str, str]]:
 def test_one_failed_case_does_not_stop_the_others(medgan, cases, tiny_bundle):
     outcome = medgan("translate", "--manifest", cases, "--model", tiny_bundle, "--out", "out", *FIXED)
     assert outcome.code == 3, outcome.err
-    for name in ("a_sct.nii.gz", "a_sct.json", "a_sct.png", "c_sct.nii.gz", "translation.json"):
+    for name in ("a_sct.nii.gz", "a_sct.json", "a_sct.png", "c_sct.nii.gz", "translation.manifest/manifest.json"):
         assert (Path("out") / name).is_file()
     assert not list(Path("out").glob("b_*"))
     rows = summary()
@@ -101,7 +102,7 @@ def test_other_settings_are_refused(medgan, cases, tiny_bundle, other_bundle, ch
     }[change]
     outcome = medgan("translate", "--manifest", cases, "--out", "out", *changed)
     assert outcome.code == 2
-    assert "holds translations of other settings" in outcome.err
+    assert "was begun with other settings" in outcome.err
     assert {"model": "weights_sha256"}.get(change, change) in outcome.err
     assert summary()["a"]["status"] == "translated"
 
@@ -109,9 +110,10 @@ def test_other_settings_are_refused(medgan, cases, tiny_bundle, other_bundle, ch
 def test_the_precision_that_was_found_is_kept(medgan, cases, tiny_bundle):
     command = ("translate", "--manifest", cases, "--model", tiny_bundle, "--out", "out")
     assert medgan(*command).code == 3
-    lock = json.loads(Path("out/translation.json").read_text())
-    other = {"float32": "bfloat16", "bfloat16": "float32"}[lock["precision"]]
-    Path("out/translation.json").write_text(json.dumps({**lock, "precision": other}))
+    header = Path("out/translation.manifest/manifest.json")
+    before = json.loads(header.read_text())
+    other = {"float32": "bfloat16", "bfloat16": "float32"}[before["facts"]["precision"]]
+    header.write_text(json.dumps({**before, "facts": {**before["facts"], "precision": other}}))
     Path("out/a_sct.nii.gz").unlink()
     assert medgan(*command).code == 3
     assert json.loads(Path("out/a_sct.json").read_text())["precision"]["precision"] == other
@@ -157,6 +159,35 @@ def test_several_processes_give_the_same_rows(medgan, cases, tiny_bundle):
         for f in ("out", "alone")
     ]
     assert rows[0] == rows[1]
+
+
+def test_shards_share_the_cases_and_each_knows_what_the_others_did(medgan, cases, tiny_bundle):
+    command = ("translate", "--manifest", cases, "--model", tiny_bundle, "--out", "out", *FIXED, "--device", "cpu")
+    assert medgan(*command, "--shard", "2/2", "--json").json["translated"] == 2
+    outcome = medgan(*command, "--shard", "1/2", "--json")
+    assert outcome.code == 3
+    assert [case["status"] for case in outcome.json["cases"]] == ["kept", "failed", "kept"]
+    assert medgan(*command, "--shard", "3/2").code == 2
+
+
+def test_a_case_that_somebody_works_on_is_left_to_them(medgan, cases, tiny_bundle):
+    command = ("translate", "--manifest", cases, "--model", tiny_bundle, "--out", "out", *FIXED, "--shard", "1/1")
+    assert medgan(*command).code == 3
+    manifest = BlockManifest(Path("out/translation.manifest"))
+    manifest.forget("c")
+    manifest.claim("c", run="elsewhere")
+    outcome = medgan(*command)
+    assert outcome.code == 3
+    assert "Others work on 1 more; whoever is last writes" in outcome.out
+    assert summary()["c"]["status"] == "running"
+
+
+def test_a_foreign_manifest_is_refused(medgan, cases, tiny_bundle):
+    folder = Path("out/translation.manifest")
+    folder.mkdir(parents=True)
+    outcome = medgan("translate", "--manifest", cases, "--model", tiny_bundle, "--out", "out", *FIXED)
+    assert outcome.code == 2
+    assert "translation.manifest is no manifest of blocks" in outcome.err
 
 
 def test_a_release_gives_the_images_of_the_models_source_domain(medgan, tmp_path, tiny_bundle):
@@ -210,7 +241,8 @@ def test_what_is_no_list_of_images(medgan, tmp_path, tiny_bundle, text, words):
     [
         ((), "Name an image, or a cohort by --manifest"),
         (("a.nii.gz", "--manifest", "t.csv"), "one of the two"),
-        (("a.nii.gz", "--jobs", "2"), "--jobs belongs to a cohort"),
+        (("a.nii.gz", "--workers", "2"), "--workers belongs to a cohort or a stack"),
+        (("a.nii.gz", "--block", "1,1,1"), "--block belongs to a stack"),
         (("--manifest", "t.csv", "--overwrite"), "--overwrite belongs to an image"),
         (("--manifest", "t.csv"), "pass it by --out"),
         (("--manifest", "t.csv", "--out", "o", "--member", "x"), "--uncertainty: pass both"),

@@ -54,6 +54,16 @@ def test_error_grows_with_entropy_and_not_with_noise():
     assert error_by_uncertainty(entropy, np.zeros_like(wrong)).rank_correlation == 0.0
 
 
+def test_the_rank_correlation_is_spearmans_with_ties():
+    from scipy.stats import spearmanr
+
+    rng = np.random.default_rng(4)
+    entropy = rng.integers(0, 12, 400).astype(float)
+    wrong = rng.random(400) < entropy / 30
+    wanted = spearmanr(entropy, wrong).statistic
+    assert error_by_uncertainty(entropy, wrong).rank_correlation == pytest.approx(wanted, abs=1e-12)
+
+
 def test_refusals():
     with pytest.raises(EvaluationError, match="one truth a probability"):
         reliability(np.zeros(3), np.zeros(4, bool))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from explained_networks import RegionMean, pictures, present_or_absent
+from radiograph_phantoms import write_dicom
 from torch import nn
 
 from medgan.errors import ExplanationError
 from medgan.explanation.counterfactual import judged_pairs
 from medgan.explanation.transforms import Transform, calibrated_transforms
 from medgan.explanation.verdict import judged_images, verdicts
+from medgan.formats.radiograph import read_radiograph
 
 SIDE = 16
 
@@ -48,6 +53,15 @@ def test_eight_bits_and_dicom_round_to_their_steps():
     assert float((fine - images).abs().max()) < float((coarse - images).abs().max()) / 8
     assert float(eight.min()) == -1
     assert float(coarse.max()) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_dicom_round_trip_is_what_a_file_does(tmp_path: Path) -> None:
+    image = pictures(1)[0, 0]
+    slope = f"{2 / 4095:.10g}"
+    stored = np.rint((image.double().numpy() + 1) / float(slope)).astype("u2")
+    file = write_dicom(tmp_path / "dx.dcm", stored, RescaleSlope=slope, RescaleIntercept="-1")
+    back = torch.from_numpy(read_radiograph(file).radiograph.array.copy())
+    torch.testing.assert_close(Transform("dicom", 12)(image[None, None])[0, 0], back, rtol=0, atol=1e-6)
 
 
 def test_blur_and_jpeg_lose_more_when_stronger_and_keep_the_shape():

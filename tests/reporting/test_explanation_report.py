@@ -76,11 +76,13 @@ def test_a_case_shows_its_panels_in_order_and_says_why_one_is_missing(html: str)
         "fake − real",
         "Grad-CAM of real (normal)",
         "Grad-CAM of fake (ill)",
+        "map: discriminative integrated gradients",
         "best mask",
         "hybrid",
         "nearest neighbor: robust",
     ]
     assert "the target layer has no extent." in first
+    assert "With random weights the map is alike by rank correlation 0.40, SSIM 0.20." in first
     dropped = html[html.index('id="case-4"') :]
     assert "best mask: none, because" in dropped
 
