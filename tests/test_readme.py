@@ -16,7 +16,10 @@ from PIL import Image
 
 from medgan.commands.classifier import phantom_probes
 from medgan.formats import write_volume
+from medgan.formats.ome_zarr_write import write_ome_zarr
 from medgan.phantoms.head import head_phantom
+from medgan.phantoms.neurites import neurite_phantom
+from medgan.phantoms.prostate import prostate_phantom
 from medgan.seeding import numpy_generator
 
 ROOT = Path(__file__).parents[1]
@@ -45,13 +48,18 @@ def test_only_known_programs_are_shown():
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the README's reader has: the checkout, a scan and its CT, a radiograph of 28 x 28 px."""
+    """What the README's reader has: the checkout, a scan and its CT, a radiograph of 28 x 28 px, a prostate, a stack."""
     folder = tmp_path_factory.mktemp("clone")
     for name in ("configs", "pipelines"):
         shutil.copytree(ROOT / name, folder / name)
     phantom = head_phantom(generator=numpy_generator(1, "readme"), shape=(40, 44, 36), spacing_mm=(5, 5, 6))
     write_volume(phantom.mr, folder / "volume.nii.gz")
     write_volume(phantom.ct, folder / "ct.nii.gz")
+    prostate = prostate_phantom(generator=numpy_generator(1, "readme prostate"))
+    for channel in ("t2w", "adc", "dwi"):
+        write_volume(getattr(prostate, channel), folder / f"{channel}.nii.gz")
+    neurites = neurite_phantom(generator=numpy_generator(1, "readme stack"), shape=(40, 40, 40), caliber_nm=160)
+    write_ome_zarr(neurites.unlabeled, folder / "stack.zarr")
     chest = phantom_probes((28, 28))[1]
     Image.fromarray(np.rint((chest + 1) * 127.5).astype(np.uint8)).save(folder / "chest.png")
     return folder
@@ -70,6 +78,8 @@ def test_every_command_works_in_the_order_shown(clone):
     assert (clone / "volume_sct.png").is_file()
     assert (clone / "chest_report" / "report.html").is_file()
     assert (clone / "studies" / "smoke" / "report.html").is_file()
+    assert (clone / "translated.zarr" / "zarr.json").is_file()
+    assert any((clone / "lesions").glob("*.png"))
 
 
 def test_the_program_works(clone, monkeypatch):

@@ -7,7 +7,7 @@ that are fastest for it on this machine.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,18 +101,20 @@ class SlidingWindow:
         return result
 
     def _tuned(self) -> PeerChoice:
-        """Return the fastest choice for one patch, and leave the network in its layout."""
+        """Return the fastest choice for one patch: layout first, then batch, then threads; the network keeps it."""
         import torch
 
         every = torch.get_num_threads()
-        choices = [PeerChoice(every, last, batch) for last in (False, True) for batch in BATCHES]
+        timed: dict[PeerChoice, float] = {}
+
+        def fastest(*choices: PeerChoice) -> PeerChoice:
+            timed.update({choice: self._seconds_a_patch(choice) for choice in choices if choice not in timed})
+            return min(choices, key=timed.__getitem__)
+
         try:
-            timed = {choice: self._seconds_a_patch(choice) for choice in choices}
-            best = min(timed, key=timed.__getitem__)
-            if every > 1:
-                alone = PeerChoice(1, best.channels_last, best.batch)
-                if self._seconds_a_patch(alone) < timed[best]:
-                    best = alone
+            best = fastest(PeerChoice(every, False, 1), PeerChoice(every, True, 1))
+            best = fastest(best, *(replace(best, batch=batch) for batch in BATCHES[1:]))
+            best = fastest(best, replace(best, threads=1))
         finally:
             torch.set_num_threads(every)
         self._network.to(memory_format=_memory_format(best))  # type: ignore[call-overload]
@@ -128,12 +130,12 @@ class SlidingWindow:
         windows[:, 1] = 1.0
         seconds = []
         with torch.inference_mode():
-            # The first finds kernels and memory; the better of the next two counts.
-            for _ in range(3):
+            # The first finds kernels and memory.
+            for _ in range(2):
                 begun = time.perf_counter()
                 self._window(windows)
                 seconds.append((time.perf_counter() - begun) / choice.batch)
-        return min(seconds[1:])
+        return seconds[-1]
 
 
 def _memory_format(choice: PeerChoice) -> torch.memory_format:

@@ -30,6 +30,7 @@ PLAIN_TITLES = {
     MATCHED: "histogram matching, section by section",
     BOUND: "the same specimen in the labeled contrast: the bound",
 }
+SHORT_TITLES = {RAW: "raw", MATCHED: "matched", BOUND: "labeled contrast"}
 ARM_TITLES = {"none": "CycleGAN", "mask": "SECGAN, mask", "both": "SECGAN, both", "separate": "SECGAN, separate"}
 COLUMNS = {
     "voi": ("VOI, bits", "{:.3f}"),
@@ -69,7 +70,7 @@ def verdict(settings: EmStudySettings, measured: Measures) -> list[str]:
     """
     from scipy.stats import bootstrap
 
-    said = []
+    said, better = [], []
     for arm in settings.arms:
         pairs = [
             (
@@ -83,6 +84,8 @@ def verdict(settings: EmStudySettings, measured: Measures) -> list[str]:
             continue
         differences = np.array([one - other for one, other in pairs])
         values = ", ".join(f"{d:+.3f}" for d in differences)
+        if (differences < 0).all():
+            better.append(_arm_title(settings, arm))
         words = f"{_arm_title(settings, arm)} − {_arm_title(settings, settings.baseline)}, VOI in bits: {values}"
         if len(differences) >= 6:
             drawn = bootstrap((differences,), np.mean, method="percentile", rng=np.random.default_rng(0))
@@ -96,6 +99,9 @@ def verdict(settings: EmStudySettings, measured: Measures) -> list[str]:
             said.append(
                 f"{words}: lower, that is better, in {count} of {len(differences)} seeds; too few for an interval."
             )
+    if said:
+        word = _arm_title(settings, settings.baseline)
+        said.insert(0, f"Better than the {word} in every seed: {', '.join(better) or 'none'}.")
     return said
 
 
@@ -224,7 +230,7 @@ def _blocks(settings: EmStudySettings, measured: Measures) -> Iterator[Section]:
         rows.append((", ".join(map(str, block["start_ijk"])), *cells))
     yield TableSection(
         "VOI of every block",
-        ("Block from (x, y, z)", *(_row_title(settings, name) for name in groups)),
+        ("Block from (x, y, z)", *(SHORT_TITLES.get(name) or _arm_title(settings, name) for name in groups)),
         rows,
         caption="Bits; mean over seeds. The pooled values above are from the summed counts, not means of these.",
         text_columns=frozenset({0}),
@@ -243,9 +249,8 @@ def _shown(study: Study, settings: EmStudySettings, measured: Measures) -> list[
             continue
         with np.load(path) as found:
             truth = found["truth"], found["image"]
-            title = _row_title(settings, name.rsplit("_seed", 1)[0]).split(":")[0].split(",")[0]
-            if name.startswith(("mask", "both", "separate")):
-                title = _arm_title(settings, name.rsplit("_seed", 1)[0])
+            arm = name.rsplit("_seed", 1)[0]
+            title = SHORT_TITLES.get(arm) or f"{_arm_title(settings, arm)} (synthetic)"
             shown.append(ShownSection(title, found["image"], found["boundary"], found["instances"]))
     if truth is not None:
         shown.append(ShownSection("truth", truth[1], None, truth[0]))

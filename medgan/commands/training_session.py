@@ -81,9 +81,12 @@ def opened_run(request: TrainingRequest, manifest_digest: str) -> Run:
     import torch
 
     from medgan.commands.devices import resolve_device
+    from medgan.training.page_reuse import reuse_pages
     from medgan.training.precision import resolve_precision
 
     chosen = resolve_device(request.device)
+    if chosen == "cpu":
+        reuse_pages()
     environment = {
         "device": chosen,
         "threads": request.threads or torch.get_num_threads(),

@@ -238,6 +238,7 @@ def step(
                 noise=settings.leg_noise,
                 quantize=settings.leg_quantization,
                 generator=generator,
+                recompute=settings.recompute,
             )
             terms = generator_terms(state.networks, batch, cycles, settings, step=state.step)
             if further is not None:

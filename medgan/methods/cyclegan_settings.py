@@ -95,6 +95,9 @@ class CycleGANSettings:
         Decay of the averaged generator weights; None for no average.
     warm_start : WarmStart
         Intensity table.
+    recompute : bool
+        Keep no activations of the four translations of a step and compute each again on the way back (gradient
+        checkpointing): the same bits with less memory, in more time.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -116,6 +119,7 @@ class CycleGANSettings:
     pool: int = 50
     average_decay: float | None = None
     warm_start: WarmStart = field(default_factory=WarmStart)
+    recompute: bool = False
 
     def __post_init__(self) -> None:
         _require(self.steps >= 1, "steps", "at least 1", self.steps)

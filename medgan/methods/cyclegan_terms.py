@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from medgan.errors import TrainingError
 from medgan.methods.cyclegan_settings import CycleGANSettings
@@ -158,10 +159,23 @@ def translate_cycles(
     noise: float,
     quantize: bool,
     generator: torch.Generator,
+    recompute: bool = False,
 ) -> Cycles:
-    """Translate source and target images there and back; what is disturbed between the legs is not returned."""
-    synthetic_target = source_to_target(batch.source, batch.source_body)
-    synthetic_source = target_to_source(batch.target, batch.target_body)
+    """Translate source and target images there and back; what is disturbed between the legs is not returned.
+
+    With ``recompute`` the activations of a translation are not kept but computed again when its gradient is.
+    """
+
+    def translated(network: nn.Module, image: Tensor, body: Tensor | None) -> Tensor:
+        if not recompute:
+            result: Tensor = network(image, body)
+            return result
+        # A generator draws no random numbers, so there is no state to restore.
+        result = checkpoint(network, image, body, use_reentrant=False, preserve_rng_state=False)
+        return result
+
+    synthetic_target = translated(source_to_target, batch.source, batch.source_body)
+    synthetic_source = translated(target_to_source, batch.target, batch.target_body)
 
     def return_input(image: Tensor) -> Tensor:
         if noise:
@@ -170,9 +184,9 @@ def translate_cycles(
 
     return Cycles(
         synthetic_target=synthetic_target,
-        reconstructed_source=target_to_source(return_input(synthetic_target), batch.source_body),
+        reconstructed_source=translated(target_to_source, return_input(synthetic_target), batch.source_body),
         synthetic_source=synthetic_source,
-        reconstructed_target=source_to_target(return_input(synthetic_source), batch.target_body),
+        reconstructed_target=translated(source_to_target, return_input(synthetic_source), batch.target_body),
     )
 
 

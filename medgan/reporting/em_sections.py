@@ -12,7 +12,8 @@ from medgan.errors import ReportError
 from medgan.reporting.figures import INK, PAPER
 from medgan.reporting.png import png_bytes
 
-COLUMN_INCH, ROW_INCH, HEAD_INCH = 2.3, 2.3, 0.35
+SIDE_INCH, HEAD_INCH = 2.5, 0.35
+MOST_COLUMNS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class ShownSection:
 
 
 def section_sheet(shown: Sequence[ShownSection], *, title: str = "") -> bytes:
-    """Return a PNG with one column a version and rows for image, boundaries and instances.
+    """Return a PNG with one column a version, image above boundaries above instances; four to a band.
 
     Raises
     ------
@@ -49,23 +50,24 @@ def section_sheet(shown: Sequence[ShownSection], *, title: str = "") -> bytes:
     sizes = {one.image.shape for one in shown}
     if len(sizes) != 1:
         raise ReportError(f"A sheet of sections needs at least one, all of one size: found {sorted(sizes)}.")
-    rows = ("image", "boundary", "instances")
-    size = (COLUMN_INCH * len(shown), ROW_INCH * len(rows) + HEAD_INCH)
+    columns = min(MOST_COLUMNS, len(shown))
+    bands = -(-len(shown) // columns)
+    size = (SIDE_INCH * columns, SIDE_INCH * 3 * bands + HEAD_INCH)
     figure = Figure(figsize=size, facecolor=PAPER, layout="constrained")
     if title:
         figure.suptitle(title, fontsize=10, weight="bold", color=INK, x=0.01, ha="left")
-    for column, one in enumerate(shown):
-        pictures = (one.image, one.boundary, instance_colors(one.instances))
-        for row, (name, picture) in enumerate(zip(rows, pictures)):
-            axes = figure.add_subplot(len(rows), len(shown), row * len(shown) + column + 1)
+    for number, one in enumerate(shown):
+        band, column = divmod(number, columns)
+        pictures = {"image": one.image, "boundary": one.boundary, "instances": instance_colors(one.instances)}
+        for row, (name, picture) in enumerate(pictures.items()):
+            axes = figure.add_subplot(3 * bands, columns, (3 * band + row) * columns + column + 1)
             axes.set_axis_off()
             if row == 0:
                 axes.set_title(one.title, fontsize=9, color=INK)
             if picture is None:
                 axes.text(0.5, 0.5, f"no {name}", color=INK, ha="center", va="center", transform=axes.transAxes)
                 continue
-            across = picture.swapaxes(0, 1)
-            axes.imshow(across, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axes.imshow(picture.swapaxes(0, 1), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     return png_bytes(figure)
 
 

@@ -133,7 +133,8 @@ class TestVerdict:
         for seed, difference in zip(seeds, differences):
             measured[f"none_seed{seed}"] = {"pooled": {"voi": 1.0}}
             measured[f"both_seed{seed}"] = {"pooled": {"voi": 1.0 + difference}}
-        (line,) = verdict(settings, measured)
+        first, line = verdict(settings, measured)
+        assert first == f"Better than the CycleGAN in every seed: {'SECGAN, both' if max(differences) < 0 else 'none'}."
         return line
 
     def test_few_seeds_have_no_interval(self):

@@ -355,6 +355,37 @@ def test_refused_settings(options, message):
         replace(SMALL, **options)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_recomputed_activations_give_the_same_bits(precision):
+    settings = replace(SMALL, leg_noise=0.05, generator=replace(SMALL.generator, normalization="instance"))
+    kept, losses = taken(settings, 2, precision=precision)
+    again, repeated = taken(replace(settings, recompute=True), 2, precision=precision)
+    assert [one.as_dict() for one in losses] == [one.as_dict() for one in repeated]
+    for name in NAMES:
+        for before, after in zip(getattr(kept, name).parameters(), getattr(again, name).parameters(), strict=True):
+            assert torch.equal(before, after), name
+
+
+def test_recomputing_runs_every_generator_twice_as_often():
+    networks = affine_networks()
+    counts = []
+    for recompute in (False, True):
+        for network in (networks.source_to_target, networks.target_to_source):
+            network.seen.clear()
+        cycles = translate_cycles(
+            networks.source_to_target,
+            networks.target_to_source,
+            batch(),
+            noise=0.0,
+            quantize=False,
+            generator=torch.Generator().manual_seed(1),
+            recompute=recompute,
+        )
+        sum(part.sum() for part in vars(cycles).values()).backward()
+        counts.append(len(networks.source_to_target.seen))
+    assert counts == [2, 4]
+
+
 def test_bfloat16_steps_stay_close_to_float32_steps():
     _, (exact,) = taken(SMALL, 1)
     _, (rounded,) = taken(SMALL, 1, precision="bfloat16")

@@ -35,6 +35,28 @@ def test_backward_is_right_for_a_channels_last_gradient(samples, extent):
     assert gradient_error(instance_norm, (samples, 4, *extent)) < 1e-4
 
 
+def test_with_gradients_or_without_the_values_are_the_same():
+    image = torch.randn(3, 4, 6, 5, 7, generator=torch.Generator().manual_seed(4)) * 2 + 1
+    image = image.contiguous(memory_format=torch.channels_last_3d)
+    plain, trained = instance_norm(image), instance_norm(image.clone().requires_grad_())
+    assert trained.is_contiguous(memory_format=torch.channels_last_3d)
+    assert torch.allclose(plain, trained.detach(), atol=1e-5)
+    # Samples do not see each other: a batch normalization of all three would fail here.
+    assert torch.allclose(trained[1:2], instance_norm(image[1:2]), atol=1e-5)
+
+
+def test_the_bfloat16_backward_keeps_statistics_in_float32():
+    # The mean is 64 standard deviations away: rounded to bfloat16 it would be off by a quarter of one.
+    generator = torch.Generator().manual_seed(5)
+    image = (torch.randn(1, 4, 8, 8, 8, generator=generator) + 64).bfloat16()
+    upstream = torch.randn(image.shape, generator=generator).bfloat16()
+    gradients = []
+    for dtype in (torch.float32, torch.bfloat16):
+        tested = image.to(dtype).contiguous(memory_format=torch.channels_last_3d).requires_grad_()
+        gradients.append(torch.autograd.grad(instance_norm(tested), tested, upstream.to(dtype))[0].float())
+    assert float((gradients[1] - gradients[0]).abs().max()) < 0.02 * float(gradients[0].abs().max())
+
+
 def test_the_layout_test_fails_for_torch_instance_norm():
     # The day this fails torch is repaired, and instance_norm may be written with it again.
     assert gradient_error(F.instance_norm, (1, 4, 6, 5, 7)) > 0.1
