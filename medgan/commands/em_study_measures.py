@@ -21,11 +21,13 @@ from medgan.commands.em_study import (
     trainings,
 )
 from medgan.commands.study import Study
+from medgan.errors import SettingsError
 from medgan.volume import LabelMap, Volume
 
 if TYPE_CHECKING:
     from medgan.commands.em_data import EmStudy, KnownStack
-    from medgan.commands.em_study_settings import EmStudySettings
+    from medgan.commands.em_study_settings import Checkpoint, EmStudySettings
+    from medgan.inference.bundle import ModelBundle
     from medgan.inference.instance_segmentation import InstanceSegmenter
 
 RAW, MATCHED, BOUND = "raw", "matched", "bound"
@@ -42,12 +44,15 @@ class Row:
     name : str
         Of its folder.
     training : Training or None
+    checkpoint : str
+        Which weights of the training.
     digest : str
         Of what it is made from; another one is measured anew.
     """
 
     name: str
     training: Training | None
+    checkpoint: Checkpoint
     digest: str
 
 
@@ -85,12 +90,16 @@ def _rows(study: Study, settings: EmStudySettings, stacks: EmStudy) -> Iterator[
     test = stacks.test
     plain = [RAW, MATCHED, *([BOUND] if test is not None and test.clean is not None else [])]
     for name in plain:
-        yield Row(name, None, _digest(stacks.digest, segmenter, settings.block_zyx))
+        yield Row(name, None, "chosen", _digest(stacks.digest, segmenter, settings.block_zyx))
     for training in trainings(settings):
         folder = run_folder(study, training) / "bundle"
-        if folder.is_dir():
-            weights = find_bundle(str(folder)).facts.weights_sha256
-            yield Row(training.name, training, _digest(stacks.digest, segmenter, settings.block_zyx, weights))
+        if not folder.is_dir():
+            continue
+        weights = find_bundle(str(folder)).facts.weights_sha256
+        for checkpoint in settings.checkpoints:
+            values = [stacks.digest, segmenter, settings.block_zyx, weights]
+            name = training.name if checkpoint == "chosen" else f"{training.name}_{checkpoint}"
+            yield Row(name, training, checkpoint, _digest(*values, *([] if checkpoint == "chosen" else [checkpoint])))
 
 
 def _measure(study: Study, settings: EmStudySettings, stacks: EmStudy, segmenter: InstanceSegmenter, row: Row) -> None:
@@ -104,7 +113,7 @@ def _measure(study: Study, settings: EmStudySettings, stacks: EmStudy, segmenter
     instances = segmenter.instances(image)
     facts = compared(instances, test, block_zyx=settings.block_zyx)
     if row.training is not None:
-        facts |= {"arm": row.training.arm, "seed": row.training.seed}
+        facts |= {"arm": row.training.arm, "seed": row.training.seed, "checkpoint": row.checkpoint}
     middle = _shown_section(test)
     folder = study.folder / "measures" / row.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -159,7 +168,10 @@ def _image_of(study: Study, stacks: EmStudy, row: Row) -> Volume:
         raise ValueError("A row needs a test stack.")
     whole = test.image.grid.box
     if row.training is not None:
-        bundle = find_bundle(str(run_folder(study, row.training) / "bundle"), task="em_contrast")
+        run = run_folder(study, row.training)
+        bundle = find_bundle(str(run / "bundle"), task="em_contrast")
+        if row.checkpoint == "last":
+            bundle = last_bundle(run, bundle)
         translator = ContrastTranslator(bundle, device=resolve_device(study.device), precision="float32")
         return translator.translate(test.image, label=row.name)
     if row.name == RAW:
@@ -167,6 +179,29 @@ def _image_of(study: Study, stacks: EmStudy, row: Row) -> Volume:
     if row.name == BOUND and test.clean is not None:
         return test.clean.read(whole)
     return _matched(stacks, test)
+
+
+def last_bundle(run: Path, chosen: ModelBundle[Any]) -> ModelBundle[Any]:
+    """Return a training's bundle with the weights after its last step; written beside the chosen one.
+
+    Raises
+    ------
+    SettingsError
+        If the training kept no candidates: it has no ``selection``.
+    """
+    from safetensors.torch import load
+
+    from medgan.inference.bundle import ModelBundle
+
+    files = sorted((run / "candidates").glob("attempt_*.safetensors"))
+    if not files:
+        raise SettingsError(f"{run.name} kept no candidates, so its last step is its only one: measure `chosen`.")
+    folder = run / "bundle_last"
+    if not folder.is_dir():
+        card = f"# {chosen.facts.name}, last step\n\nWeights after the last step, not the chosen ones.\n"
+        facts = chosen.facts.model_dump(mode="json", exclude={"weights_sha256"})
+        ModelBundle.write(folder, facts=facts, weights=load(files[-1].read_bytes()), card=card)
+    return ModelBundle.load(folder)
 
 
 def _matched(stacks: EmStudy, test: KnownStack) -> Volume:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from medgan.commands.em_study import (
     Training,
@@ -31,6 +32,7 @@ PLAIN_TITLES = {
     BOUND: "the same specimen in the labeled contrast: the bound",
 }
 SHORT_TITLES = {RAW: "raw", MATCHED: "matched", BOUND: "labeled contrast"}
+WEIGHTS_WORDS = {"chosen": "Chosen checkpoints", "last": "Weights after the last step"}
 ARM_TITLES = {"none": "CycleGAN", "mask": "SECGAN, mask", "both": "SECGAN, both", "separate": "SECGAN, separate"}
 COLUMNS = {
     "voi": ("VOI, bits", "{:.3f}"),
@@ -68,41 +70,52 @@ def verdict(settings: EmStudySettings, measured: Measures) -> list[str]:
     -----
     Below six seeds no interval is given; "in every seed" is then the strongest that is said.
     """
+    said: list[str] = []
+    for checkpoint in settings.checkpoints:
+        better, lines = [], []
+        for arm in settings.arms:
+            differences = _differences(settings, measured, arm, checkpoint)
+            if arm == settings.baseline or not differences.size:
+                continue
+            if (differences < 0).all():
+                better.append(_arm_title(settings, arm))
+            lines.append(
+                f"{_arm_title(settings, arm)} − {_arm_title(settings, settings.baseline)}: {_said(differences)}"
+            )
+        if lines:
+            word = _arm_title(settings, settings.baseline)
+            weights = WEIGHTS_WORDS[checkpoint]
+            said.append(f"{weights}: better than the {word} in every seed: {', '.join(better) or 'none'}.")
+            said += lines
+    return said
+
+
+def _differences(settings: EmStudySettings, measured: Measures, arm: str, checkpoint: str) -> npt.NDArray[np.float64]:
+    """Return an arm's VOI minus the baseline's, for the seeds that both have."""
+    found = {
+        (one.get("arm"), one.get("seed"), one.get("checkpoint")): one["pooled"]["voi"] for one in measured.values()
+    }
+    pairs = [
+        (found[arm, seed, checkpoint], found[settings.baseline, seed, checkpoint])
+        for seed in settings.seeds
+        if (arm, seed, checkpoint) in found and (settings.baseline, seed, checkpoint) in found
+    ]
+    return np.array([one - other for one, other in pairs])
+
+
+def _said(differences: npt.NDArray[np.float64]) -> str:
     from scipy.stats import bootstrap
 
-    said, better = [], []
-    for arm in settings.arms:
-        pairs = [
-            (
-                measured[f"{arm}_seed{seed}"]["pooled"]["voi"],
-                measured[f"{settings.baseline}_seed{seed}"]["pooled"]["voi"],
-            )
-            for seed in settings.seeds
-            if f"{arm}_seed{seed}" in measured and f"{settings.baseline}_seed{seed}" in measured
-        ]
-        if arm == settings.baseline or not pairs:
-            continue
-        differences = np.array([one - other for one, other in pairs])
-        values = ", ".join(f"{d:+.3f}" for d in differences)
-        if (differences < 0).all():
-            better.append(_arm_title(settings, arm))
-        words = f"{_arm_title(settings, arm)} − {_arm_title(settings, settings.baseline)}, VOI in bits: {values}"
-        if len(differences) >= 6:
-            drawn = bootstrap((differences,), np.mean, method="percentile", rng=np.random.default_rng(0))
-            low, high = drawn.confidence_interval
-            shown = "below 0" if high < 0 else "above 0" if low > 0 else "including 0: no difference shown"
-            said.append(f"{words}; 95 % interval of the mean {low:+.3f} to {high:+.3f}, {shown}.")
-        elif len(differences) == 1:
-            said.append(f"{words}: one seed, from which nothing about the method follows.")
-        else:
-            count = int((differences < 0).sum())
-            said.append(
-                f"{words}: lower, that is better, in {count} of {len(differences)} seeds; too few for an interval."
-            )
-    if said:
-        word = _arm_title(settings, settings.baseline)
-        said.insert(0, f"Better than the {word} in every seed: {', '.join(better) or 'none'}.")
-    return said
+    words = f"VOI {', '.join(f'{d:+.3f}' for d in differences)} bits"
+    if len(differences) == 1:
+        return f"{words}: one seed, from which nothing about the method follows."
+    if len(differences) < 6:
+        count = int((differences < 0).sum())
+        return f"{words}: lower, that is better, in {count} of {len(differences)} seeds; too few for an interval."
+    drawn = bootstrap((differences,), np.mean, method="percentile", rng=np.random.default_rng(0))
+    low, high = drawn.confidence_interval
+    shown = "below 0" if high < 0 else "above 0" if low > 0 else "including 0: no difference shown"
+    return f"{words}; 95 % interval of the mean {low:+.3f} to {high:+.3f}, {shown}."
 
 
 def _sections(study: Study, settings: EmStudySettings, measured: Measures) -> Iterator[Section]:
@@ -171,16 +184,21 @@ def _arm_title(settings: EmStudySettings, arm: str) -> str:
     return ARM_TITLES.get(settings.arms[arm].segmentation, arm)
 
 
-def _row_title(settings: EmStudySettings, name: str) -> str:
-    return PLAIN_TITLES.get(name) or _arm_title(settings, name)
+def _row_title(settings: EmStudySettings, group: tuple[str, str]) -> str:
+    name, checkpoint = group
+    if name in PLAIN_TITLES:
+        return PLAIN_TITLES[name]
+    return _arm_title(settings, name) + (", last step" if checkpoint == "last" else "")
 
 
-def _grouped(settings: EmStudySettings, measured: Measures) -> dict[str, list[Mapping[str, Any]]]:
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for name in (RAW, MATCHED, *settings.arms, BOUND):
-        rows = [one for key, one in measured.items() if (one.get("arm") or key) == name]
+def _grouped(settings: EmStudySettings, measured: Measures) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
+    """Return the measured rows by arm and checkpoint, in the order of the table."""
+    arms = [(arm, checkpoint) for checkpoint in settings.checkpoints for arm in settings.arms]
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for group in ((RAW, ""), (MATCHED, ""), *arms, (BOUND, "")):
+        rows = [one for key, one in measured.items() if (one.get("arm") or key, one.get("checkpoint") or "") == group]
         if rows:
-            groups[name] = rows
+            groups[group] = rows
     return groups
 
 
@@ -230,7 +248,7 @@ def _blocks(settings: EmStudySettings, measured: Measures) -> Iterator[Section]:
         rows.append((", ".join(map(str, block["start_ijk"])), *cells))
     yield TableSection(
         "VOI of every block",
-        ("Block from (x, y, z)", *(SHORT_TITLES.get(name) or _arm_title(settings, name) for name in groups)),
+        ("Block from (x, y, z)", *(SHORT_TITLES.get(group[0]) or _row_title(settings, group) for group in groups)),
         rows,
         caption="Bits; mean over seeds. The pooled values above are from the summed counts, not means of these.",
         text_columns=frozenset({0}),
@@ -240,7 +258,8 @@ def _blocks(settings: EmStudySettings, measured: Measures) -> Iterator[Section]:
 def _shown(study: Study, settings: EmStudySettings, measured: Measures) -> list[ShownSection]:
     from medgan.reporting.em_sections import ShownSection
 
-    names = [RAW, MATCHED, *(f"{arm}_seed{settings.seeds[0]}" for arm in settings.arms), BOUND]
+    last = "" if "chosen" in settings.checkpoints else "_last"
+    names = [RAW, MATCHED, *(f"{arm}_seed{settings.seeds[0]}{last}" for arm in settings.arms), BOUND]
     shown = []
     truth = None
     for name in names:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
+Checkpoint = Literal["chosen", "last"]
 Segmentation = Literal["none", "mask", "both", "separate"]
 
 
@@ -43,6 +44,8 @@ class EmStudySettings(_Section):
     seeds : tuple of int
     steps : int, optional
         Of every training, in place of the configurations' own.
+    checkpoints : tuple of str
+        Which weights of each training are measured: ``chosen`` by its own rule, ``last`` those after all steps.
     block_zyx : three integers, optional
         Measures are given for every block of the test stack as well, and pooled; the whole stack if not given.
     limits : tuple of str
@@ -55,5 +58,6 @@ class EmStudySettings(_Section):
     baseline: str
     seeds: tuple[int, ...] = Field(min_length=1)
     steps: PositiveInt | None = None
+    checkpoints: tuple[Checkpoint, ...] = Field(default=("chosen",), min_length=1)
     block_zyx: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     limits: tuple[str, ...] = ()

@@ -90,6 +90,15 @@ class TestStudy:
         assert parts["pooled"]["voi"] == pytest.approx(whole["pooled"]["voi"])
         assert "VOI of every block" in (study / "report.html").read_text()
 
+    def test_the_last_step_is_measured_beside_the_chosen_one(self, clone, study):
+        outcome = run(clone, "study_smoke", "--set", "checkpoints=[chosen, last]")
+        assert outcome.returncode == 0, outcome.stderr
+        chosen, last = measures(study, "none_seed4"), measures(study, "none_seed4_last")
+        assert (chosen["checkpoint"], last["checkpoint"]) == ("chosen", "last")
+        if json.loads((study / "runs" / "none_seed4" / "result.json").read_text())["chosen"]["step"] == 6:
+            assert last["pooled"] == chosen["pooled"]
+        assert "CycleGAN, last step" in (study / "tables.md").read_text()
+
     def test_the_page_shows_its_pictures_and_asks_for_nothing(self, study):
         with opened_page(study / "report.html") as opened:
             assert opened.console == []
@@ -131,10 +140,12 @@ class TestVerdict:
         settings = EmStudySettings(title="t", segmenter="s", arms=ARMS, baseline="none", seeds=seeds)
         measured = {}
         for seed, difference in zip(seeds, differences):
-            measured[f"none_seed{seed}"] = {"pooled": {"voi": 1.0}}
-            measured[f"both_seed{seed}"] = {"pooled": {"voi": 1.0 + difference}}
+            measured[f"none_seed{seed}"] = {"pooled": {"voi": 1.0}, "arm": "none", "seed": seed, "checkpoint": "chosen"}
+            both = {"arm": "both", "seed": seed, "checkpoint": "chosen"}
+            measured[f"both_seed{seed}"] = {"pooled": {"voi": 1.0 + difference}, **both}
         first, line = verdict(settings, measured)
-        assert first == f"Better than the CycleGAN in every seed: {'SECGAN, both' if max(differences) < 0 else 'none'}."
+        word = "SECGAN, both" if max(differences) < 0 else "none"
+        assert first == f"Chosen checkpoints: better than the CycleGAN in every seed: {word}."
         return line
 
     def test_few_seeds_have_no_interval(self):
@@ -148,7 +159,11 @@ class TestVerdict:
 
     def test_a_seed_that_one_arm_lacks_is_left_out(self):
         settings = EmStudySettings(title="t", segmenter="s", arms=ARMS, baseline="none", seeds=(1, 2))
-        assert verdict(settings, {"both_seed1": {"pooled": {"voi": 1}}, "none_seed2": {"pooled": {"voi": 1}}}) == []
+        one, other = (
+            {"pooled": {"voi": 1.0}, "arm": arm, "seed": n, "checkpoint": "chosen"}
+            for arm, n in (("both", 1), ("none", 2))
+        )
+        assert verdict(settings, {"both_seed1": one, "none_seed2": other}) == []
 
 
 def test_sections_known_by_themselves_ask_nothing_of_the_third_axis():
