@@ -3,7 +3,7 @@ r"""MR to CT, the whole study: prepare, train, choose, translate, evaluate, repo
     python pipelines/mr_to_ct.py configs/mr_to_ct/phantom.yaml --out studies/phantom
     python pipelines/mr_to_ct.py configs/mr_to_ct/sts.yaml --data-root ~/data \
         --foreign data_manifests/sts_limbs_foreign.yaml
-    python pipelines/mr_to_ct.py configs/mr_to_ct/phantom.yaml --model phantom-mr-to-ct --out studies/phantom_given
+    python pipelines/mr_to_ct.py configs/mr_to_ct/phantom.yaml --model phantom-mr-to-ct --out studies/phantom
 
 A configuration with data.folds trains one model a fold and reports all test subjects in one table. With --model nothing
 is trained: the model of the configuration that is there already, such as an embedded one, is measured. Every step

@@ -72,7 +72,7 @@ class _Timeline:
 def _residual_rows(request: BenchRequest, head: Case, version: str, folder: Path) -> list[dict[str, Any]]:
     import torch
 
-    from medgan.commands.bench_gemm import multiplication_rate, operations_of
+    from medgan.commands.bench_gemm import SIDE, multiplication_rate, operations_of
 
     bundle = random_bundle(folder / "random", width=4 if request.tiny else 32, patch=_patch(request))
     prepared = _prepared(_cut(head, QUICK_BOX if request.quick else None), bundle, everywhere=True)
@@ -82,7 +82,8 @@ def _residual_rows(request: BenchRequest, head: Case, version: str, folder: Path
     network = bundle.network()
     window = torch.zeros(1, 1, *bundle.facts.patch.shape)
     operations = operations_of(network, window, torch.ones_like(window))
-    rates = {precision: multiplication_rate(precision) for precision in request.precisions}
+    side = 128 if request.tiny else SIDE
+    rates = {precision: multiplication_rate(precision, side=side) for precision in request.precisions}
 
     def judge(results: dict[str, Any]) -> None:
         for precision in request.precisions:

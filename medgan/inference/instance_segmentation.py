@@ -18,6 +18,7 @@ from medgan.inference.tilewise import Progress, run_tilewise
 from medgan.inference.watershed import Labels, instances_of
 from medgan.methods.boundary_segmentation import ProbabilitySegmenter
 from medgan.networks.form import preferred_form
+from medgan.patches.valid_reading import require_reflectable
 from medgan.volume import LabelMap, Quantity, VolumeSource
 
 Index3 = tuple[int, int, int]
@@ -51,10 +52,13 @@ class InstanceSegmenter:
         ------
         InferenceError
             If it measures something else or has other voxels.
+        PatchError
+            If it is smaller than the margin that the network needs.
         """
         if source.quantity is not Quantity.EM_SIGNAL:
             raise InferenceError(f"Model {self.facts.name} takes EM stacks: {label} is {source.quantity.label}.")
         self.facts.require_voxel_size(source.grid, label)
+        require_reflectable(source.grid.shape, self.facts.halo, label)
 
     def probabilities(
         self, source: VolumeSource, box: Box, *, progress: Progress | None = None

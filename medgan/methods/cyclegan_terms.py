@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -167,11 +168,9 @@ def translate_cycles(
     """
 
     def translated(network: nn.Module, image: Tensor, body: Tensor | None) -> Tensor:
-        if not recompute:
-            result: Tensor = network(image, body)
-            return result
         # A generator draws no random numbers, so there is no state to restore.
-        result = checkpoint(network, image, body, use_reentrant=False, preserve_rng_state=False)
+        again = partial(checkpoint, network, use_reentrant=False, preserve_rng_state=False)
+        result: Tensor = (again if recompute else network)(image, body)
         return result
 
     synthetic_target = translated(source_to_target, batch.source, batch.source_body)

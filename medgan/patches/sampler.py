@@ -129,10 +129,10 @@ class PatchSampler:
     @cached_property
     def _bodies(self) -> tuple[BodyVoxels, ...]:
         """Where each case has body: found once, not for every patch."""
-        priors = self.priors or [None] * len(self.cases)
+        above = None if self.attention is None else self.attention.above
+        priors: Sequence[npt.NDArray[np.float32] | None] = self.priors or [None] * len(self.cases)
         return tuple(
-            BodyVoxels.of_mask(case.label("body").mask(), prior, self.attention and self.attention.above)
-            for case, prior in zip(self.cases, priors)
+            BodyVoxels.of_mask(case.label("body").mask(), prior, above) for case, prior in zip(self.cases, priors)
         )
 
     def drawn(self, generator: np.random.Generator, *, near: tuple[float, float, float] | None = None) -> DrawnPatch:

@@ -92,3 +92,19 @@ def require_field_of_view(shape: Sequence[int], halo: Sequence[int], label: str)
             f"{label} is smaller than the network's field of view: {', '.join(short)} voxels. Use a larger volume, or "
             "a model with less depth or with section kernels of 1."
         )
+
+
+def require_reflectable(shape: Sequence[int], halo: Sequence[int], label: str) -> None:
+    """Refuse a volume that would have to be reflected more than once to fill a network's margin.
+
+    Raises
+    ------
+    PatchError
+        Naming the axes.
+    """
+    short = [f"{axis} has {n}, needs {h + 1}" for axis, n, h in zip(("x", "y", "z"), shape, halo) if n <= h]
+    if short:
+        raise PatchError(
+            f"{label} is smaller than what the network sees on one side of a voxel: {', '.join(short)} voxels. Use a "
+            "larger volume, or a model that sees less."
+        )

@@ -150,3 +150,15 @@ class TestVerb:
         flat = write_ome_zarr(Volume(np.full(grid.shape, 9, np.uint8), grid, Quantity.EM_SIGNAL), tmp_path / "f.zarr")
         outcome = medgan("segment", flat, "--model", model, "--out", tmp_path / "o.zarr", "--device", "cpu")
         assert outcome.code == 0, outcome.err
+
+    def test_a_stack_smaller_than_the_network_sees(self, medgan, model, tmp_path):
+        """The model looks 2 voxels along x and y: 2 voxels have no 2 neighbors to reflect, 3 have."""
+        for size, code in ((2, 2), (3, 0)):
+            grid = Grid.axis_aligned((20, size, 1), spacing=(10, 10, 10), unit="nm", frame="specimen")
+            image = Volume(np.full(grid.shape, 9, np.uint8), grid, Quantity.EM_SIGNAL)
+            source = write_ome_zarr(image, tmp_path / f"s{size}.zarr")
+            outcome = medgan("segment", source, "--model", model, "--out", tmp_path / "o.zarr", "--device", "cpu")
+            assert outcome.code == code, outcome.err
+            refused = "s2.zarr is smaller than what the network sees on one side of a voxel: y has 2, needs 3 voxels"
+            assert (refused in outcome.err) == (code == 2)
+            assert (tmp_path / "o.zarr").exists() == (code == 0)
