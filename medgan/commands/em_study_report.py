@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from medgan.commands.em_study import (
-    Training,
-    require_one_data,
-    run_folder,
-    segmenter_folder,
-    study_settings,
-    trainings,
-)
+from medgan.commands.em_study import require_one_data, run_folder, segmenter_folder, study_settings, trainings
 from medgan.commands.em_study_measures import BOUND, MATCHED, RAW, SECTION, measure_step
+from medgan.commands.em_study_trainings import arm_title, training_sections
 from medgan.commands.study import Study
 
 if TYPE_CHECKING:
@@ -33,7 +27,6 @@ PLAIN_TITLES = {
 }
 SHORT_TITLES = {RAW: "raw", MATCHED: "matched", BOUND: "labeled contrast"}
 WEIGHTS_WORDS = {"chosen": "Chosen checkpoints", "last": "Weights after the last step"}
-ARM_TITLES = {"none": "CycleGAN", "mask": "SECGAN, mask", "both": "SECGAN, both", "separate": "SECGAN, separate"}
 COLUMNS = {
     "voi": ("VOI, bits", "{:.3f}"),
     "voi_split": ("split", "{:.3f}"),
@@ -78,12 +71,10 @@ def verdict(settings: EmStudySettings, measured: Measures) -> list[str]:
             if arm == settings.baseline or not differences.size:
                 continue
             if (differences < 0).all():
-                better.append(_arm_title(settings, arm))
-            lines.append(
-                f"{_arm_title(settings, arm)} − {_arm_title(settings, settings.baseline)}: {_said(differences)}"
-            )
+                better.append(arm_title(settings, arm))
+            lines.append(f"{arm_title(settings, arm)} − {arm_title(settings, settings.baseline)}: {_said(differences)}")
         if lines:
-            word = _arm_title(settings, settings.baseline)
+            word = arm_title(settings, settings.baseline)
             weights = WEIGHTS_WORDS[checkpoint]
             said.append(f"{weights}: better than the {word} in every seed: {', '.join(better) or 'none'}.")
             said += lines
@@ -149,9 +140,7 @@ def _sections(study: Study, settings: EmStudySettings, measured: Measures) -> It
             "instances apart and mean nothing else. Translated images are synthetic.",
         )
     yield from _blocks(settings, measured)
-    yield from _curves(study, settings, every)
-    yield _events(study, every)
-    yield from _digests(study, settings, every)
+    yield from training_sections(study, settings, every)
 
 
 def _facts(study: Study, settings: EmStudySettings) -> dict[str, str]:
@@ -180,15 +169,11 @@ def _facts(study: Study, settings: EmStudySettings) -> dict[str, str]:
     }
 
 
-def _arm_title(settings: EmStudySettings, arm: str) -> str:
-    return ARM_TITLES.get(settings.arms[arm].segmentation, arm)
-
-
 def _row_title(settings: EmStudySettings, group: tuple[str, str]) -> str:
     name, checkpoint = group
     if name in PLAIN_TITLES:
         return PLAIN_TITLES[name]
-    return _arm_title(settings, name) + (", last step" if checkpoint == "last" else "")
+    return arm_title(settings, name) + (", last step" if checkpoint == "last" else "")
 
 
 def _grouped(settings: EmStudySettings, measured: Measures) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
@@ -258,92 +243,21 @@ def _blocks(settings: EmStudySettings, measured: Measures) -> Iterator[Section]:
 def _shown(study: Study, settings: EmStudySettings, measured: Measures) -> list[ShownSection]:
     from medgan.reporting.em_sections import ShownSection
 
-    last = "" if "chosen" in settings.checkpoints else "_last"
-    names = [RAW, MATCHED, *(f"{arm}_seed{settings.seeds[0]}{last}" for arm in settings.arms), BOUND]
+    seed = settings.seeds[0]
+    names = {RAW: SHORT_TITLES[RAW], MATCHED: SHORT_TITLES[MATCHED]}
+    for arm, checkpoint in ((a, c) for c in settings.checkpoints for a in settings.arms):
+        name = f"{arm}_seed{seed}" + ("" if checkpoint == "chosen" else f"_{checkpoint}")
+        names[name] = f"{_row_title(settings, (arm, checkpoint))} (synthetic)"
+    names[BOUND] = SHORT_TITLES[BOUND]
     shown = []
     truth = None
-    for name in names:
+    for name, title in names.items():
         path = study.folder / "measures" / name / SECTION
         if name not in measured or not path.is_file():
             continue
         with np.load(path) as found:
             truth = found["truth"], found["image"]
-            arm = name.rsplit("_seed", 1)[0]
-            title = SHORT_TITLES.get(arm) or f"{_arm_title(settings, arm)} (synthetic)"
             shown.append(ShownSection(title, found["image"], found["boundary"], found["instances"]))
     if truth is not None:
         shown.append(ShownSection("truth", truth[1], None, truth[0]))
     return shown
-
-
-def _metrics(study: Study, training: Training) -> list[dict[str, Any]]:
-    path = run_folder(study, training) / "metrics.jsonl"
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def _curves(study: Study, settings: EmStudySettings, every: Sequence[Training]) -> Iterator[Section]:
-    from medgan.reporting.charts import training_curves
-    from medgan.reporting.sections import FigureSection
-
-    for training in every:
-        rows = [row for row in _metrics(study, training) if row.get("event") == "losses"]
-        if training.seed != settings.seeds[0] or not rows:
-            continue
-        names = [name for name in rows[-1] if name not in ("event", "attempt", "step", "total")]
-        groups: dict[str, list[str]] = {}
-        for name in names:
-            groups.setdefault(name.split("_")[0], []).append(name)
-        png = training_curves(rows, groups={"total": ["total"], **groups})
-        yield FigureSection(
-            f"Curves: {_arm_title(settings, training.arm)}, seed {training.seed}", png,
-            alternative="Loss terms over the steps of the training",
-        )  # fmt: skip
-
-
-def _events(study: Study, every: Sequence[Training]) -> Section:
-    from medgan.reporting.sections import TableSection
-
-    rows = []
-    for training in every:
-        checks = [row for row in _metrics(study, training) if row.get("event") == "guard"]
-        result = run_folder(study, training) / "result.json"
-        chosen = json.loads(result.read_text(encoding="utf-8")).get("chosen") if result.is_file() else None
-        step = chosen.get("step") if isinstance(chosen, dict) else None
-        violated = [f"step {row['step']} of attempt {row['attempt'] + 1}" for row in checks if row["violated"]]
-        rows.append(
-            (
-                training.name,
-                f"{checks[-1]['correlation']:+.2f}" if checks else "–",
-                "; ".join(violated) or "none",
-                "–" if step is None else str(step),
-            )
-        )
-    return TableSection(
-        "Polarity and choice of checkpoints",
-        ("Training", "Last rank correlation", "Inversions, each a restart of everything", "Chosen step"),
-        rows,
-        caption="Rank correlation of image and translation; its sign is the polarity. Checkpoints are chosen by the "
-        "round trip of labeled validation data; the truth of the unlabeled domain is never seen.",
-        text_columns=frozenset({0, 2}),
-    )
-
-
-def _digests(study: Study, settings: EmStudySettings, every: Sequence[Training]) -> Iterator[Section]:
-    import yaml
-
-    from medgan.inference.bundle import find_bundle
-    from medgan.reporting.sections import TableSection, TextSection
-
-    rows = []
-    for training in every:
-        folder = run_folder(study, training) / "bundle"
-        if folder.is_dir():
-            facts = find_bundle(str(folder)).facts
-            rows.append((training.name, facts.weights_sha256, facts.training.config_sha256))
-    if rows:
-        columns = ("Training", "Weights, SHA-256", "Configuration, SHA-256")
-        yield TableSection("Digests", columns, rows, text_columns=frozenset({0, 1, 2}))
-    settings_text = yaml.safe_dump(require_one_data(study, settings).model_dump(mode="json"), sort_keys=False)
-    yield TextSection("Settings of the first arm", settings_text.splitlines())
