@@ -50,7 +50,7 @@ CASES: dict[str, BenchCase] = {
     "segment": BenchCase((bench_segment.bench_segment,), bench_segment.ROWS),
 }
 
-QUICK = "quick: the same work a patch on smaller volumes, a smaller classifier; seconds are not those of the full set"
+QUICK = "quick: the same work a patch on smaller volumes, smaller training patches, a smaller classifier"
 BUSY = "Other work runs on this machine (load {load:.1f} on {cores} core(s)): ratios hold, seconds do not."
 BUSY_SHARE = 0.5
 

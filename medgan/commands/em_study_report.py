@@ -223,17 +223,13 @@ def _blocks(settings: EmStudySettings, measured: Measures) -> Iterator[Section]:
     if first is None or len(first["blocks"]) < 2:
         return
     rows = []
-    for number, block in enumerate(first["blocks"]):
-        cells = [
-            "–"
-            if "voi" not in found[0]["blocks"][number]
-            else f"{np.mean([r['blocks'][number]['voi'] for r in found]):.3f}"
-            for found in groups.values()
-        ]
-        rows.append((", ".join(map(str, block["start_ijk"])), *cells))
+    for group, found in groups.items():
+        values = [[one["blocks"][number].get("voi") for one in found] for number in range(len(first["blocks"]))]
+        cells = ["–" if None in each else f"{np.mean(each):.3f}" for each in values]
+        rows.append((SHORT_TITLES.get(group[0]) or _row_title(settings, group), *cells))
     yield TableSection(
         "VOI of every block",
-        ("Block from (x, y, z)", *(SHORT_TITLES.get(group[0]) or _row_title(settings, group) for group in groups)),
+        ("Block from (x, y, z)", *(", ".join(map(str, block["start_ijk"])) for block in first["blocks"])),
         rows,
         caption="Bits; mean over seeds. The pooled values above are from the summed counts, not means of these.",
         text_columns=frozenset({0}),
