@@ -48,7 +48,7 @@ def test_only_known_programs_are_shown():
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the README's reader has: the checkout, a scan and its CT, a radiograph of 28 x 28 px, a prostate, a stack."""
+    """What the README's reader has: the checkout, a scan and its CT, a small radiograph, a prostate, a stack."""
     folder = tmp_path_factory.mktemp("clone")
     for name in ("configs", "pipelines"):
         shutil.copytree(ROOT / name, folder / name)

@@ -61,6 +61,10 @@ def translate(
     members: Annotated[
         list[str], typer.Option("--member", help="Further model for --uncertainty. May be repeated.")
     ] = [],  # noqa: B006 - typer needs a literal default and never changes it
+    whole: Annotated[
+        bool,
+        typer.Option("--whole", help="Run the network once over the body's box, not patch by patch; needs memory."),
+    ] = False,
     manifest: Annotated[
         Path | None, typer.Option(help="A cohort: CSV with case_id and path, or a release's YAML. Restartable.")
     ] = None,
@@ -103,6 +107,7 @@ def translate(
         assume_axes=assume_axes,
         uncertainty=uncertainty,
         members=members,
+        whole=whole,
         manifest=manifest,
         data_root=data_root,
         workers=workers,

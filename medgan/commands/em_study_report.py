@@ -61,24 +61,46 @@ def verdict(settings: EmStudySettings, measured: Measures) -> list[str]:
 
     Notes
     -----
-    Below six seeds no interval is given; "in every seed" is then the strongest that is said.
+    Below six seeds no interval is given; "in every seed" is then the strongest that is said, and of one seed not even
+    that. Histogram matching has no seed: every training of an arm is compared with its one value.
     """
+    word = arm_title(settings, settings.baseline)
     said: list[str] = []
     for checkpoint in settings.checkpoints:
-        better, lines = [], []
+        better, lines, seeds = [], [], 0
         for arm in settings.arms:
             differences = _differences(settings, measured, arm, checkpoint)
             if arm == settings.baseline or not differences.size:
                 continue
+            seeds = max(seeds, len(differences))
             if (differences < 0).all():
                 better.append(arm_title(settings, arm))
-            lines.append(f"{arm_title(settings, arm)} − {arm_title(settings, settings.baseline)}: {_said(differences)}")
+            lines.append(f"{arm_title(settings, arm)} − {word}: {_said(differences)}")
         if lines:
-            word = arm_title(settings, settings.baseline)
             weights = WEIGHTS_WORDS[checkpoint]
-            said.append(f"{weights}: better than the {word} in every seed: {', '.join(better) or 'none'}.")
+            every = "with the one seed" if seeds == 1 else "in every seed"
+            said.append(f"{weights}: better than the {word} {every}: {', '.join(better) or 'none'}.")
             said += lines
+            said += _against_matching(settings, measured, checkpoint)
     return said
+
+
+def _against_matching(settings: EmStudySettings, measured: Measures, checkpoint: str) -> list[str]:
+    """Return which arms are better than histogram matching alone in all of their seeds: what needs no training."""
+    if MATCHED not in measured:
+        return []
+    simple = measured[MATCHED]["pooled"]["voi"]
+    better = []
+    for arm in settings.arms:
+        found = [
+            one["pooled"]["voi"]
+            for one in measured.values()
+            if (one.get("arm"), one.get("checkpoint")) == (arm, checkpoint)
+        ]
+        if found and max(found) < simple:
+            better.append(arm_title(settings, arm))
+    names = ", ".join(better) or "none"
+    return [f"{WEIGHTS_WORDS[checkpoint]}: better than histogram matching alone in every training: {names}."]
 
 
 def _differences(settings: EmStudySettings, measured: Measures, arm: str, checkpoint: str) -> npt.NDArray[np.float64]:
@@ -129,7 +151,7 @@ def _sections(study: Study, settings: EmStudySettings, measured: Measures) -> It
         label = COLUMNS[key][0]
         png = error_strip(strip, label=f"{label}: lower is better", title="")
         yield FigureSection(f"Every seed: {label}", png, alternative=f"One dot a seed and row: {label}")
-    shown = _shown(study, settings, measured)
+    shown = shown_sections(study, settings, measured)
     if shown:
         sections = {int(m["section"]) for m in measured.values()}
         yield FigureSection(
@@ -222,28 +244,33 @@ def _blocks(settings: EmStudySettings, measured: Measures) -> Iterator[Section]:
     first = next(iter(measured.values()), None)
     if first is None or len(first["blocks"]) < 2:
         return
-    rows = []
+    starts = [", ".join(map(str, block["start_ijk"])) for block in first["blocks"]]
+    table = [("Block from (x, y, z)", *starts)]
     for group, found in groups.items():
-        values = [[one["blocks"][number].get("voi") for one in found] for number in range(len(first["blocks"]))]
+        values = [[one["blocks"][number].get("voi") for one in found] for number in range(len(starts))]
         cells = ["–" if None in each else f"{np.mean(each):.3f}" for each in values]
-        rows.append((SHORT_TITLES.get(group[0]) or _row_title(settings, group), *cells))
+        table.append((SHORT_TITLES.get(group[0]) or _row_title(settings, group), *cells))
+    if len(starts) > len(groups):  # the longer side downward, or the page grows too wide
+        table = list(zip(*table, strict=True))
     yield TableSection(
         "VOI of every block",
-        ("Block from (x, y, z)", *(", ".join(map(str, block["start_ijk"])) for block in first["blocks"])),
-        rows,
+        table[0],
+        table[1:],
         caption="Bits; mean over seeds. The pooled values above are from the summed counts, not means of these.",
         text_columns=frozenset({0}),
     )
 
 
-def _shown(study: Study, settings: EmStudySettings, measured: Measures) -> list[ShownSection]:
+def shown_sections(study: Study, settings: EmStudySettings, measured: Measures) -> list[ShownSection]:
+    """Return one section in every version of the first seed; the truth last, beside an image that was recorded."""
     from medgan.reporting.em_sections import ShownSection
 
     seed = settings.seeds[0]
     names = {RAW: SHORT_TITLES[RAW], MATCHED: SHORT_TITLES[MATCHED]}
     for arm, checkpoint in ((a, c) for c in settings.checkpoints for a in settings.arms):
         name = f"{arm}_seed{seed}" + ("" if checkpoint == "chosen" else f"_{checkpoint}")
-        names[name] = f"{_row_title(settings, (arm, checkpoint))} (synthetic)"
+        title = _row_title(settings, (arm, checkpoint)).replace(", last step", "\nlast step")
+        names[name] = f"{title} (synthetic)"
     names[BOUND] = SHORT_TITLES[BOUND]
     shown = []
     truth = None
@@ -252,7 +279,8 @@ def _shown(study: Study, settings: EmStudySettings, measured: Measures) -> list[
         if name not in measured or not path.is_file():
             continue
         with np.load(path) as found:
-            truth = found["truth"], found["image"]
+            if name in (RAW, BOUND):
+                truth = found["truth"], found["image"]
             shown.append(ShownSection(title, found["image"], found["boundary"], found["instances"]))
     if truth is not None:
         shown.append(ShownSection("truth", truth[1], None, truth[0]))

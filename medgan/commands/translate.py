@@ -76,6 +76,7 @@ def translate(
     assume_axes: bool = False,
     uncertainty: bool = False,
     members: Sequence[str] = (),
+    whole: bool = False,
     device: str = "auto",
     precision: str = "auto",
     overwrite: bool = False,
@@ -104,6 +105,8 @@ def translate(
         Write maps of what flips and members change, and of what does not come back, as well.
     members : sequence of str
         Names or folders of further models for it.
+    whole : bool
+        Run the network once over the body's box, not patch by patch.
     device, precision : str
     console : Console
 
@@ -137,6 +140,7 @@ def translate(
         bundle,
         grid=grid,
         members=judges if trust.uncertainty else None,
+        whole=whole,
         device=device,
         precision=precision,
         console=console,
@@ -230,6 +234,7 @@ def _translated(
     *,
     grid: Grid,
     members: Sequence[ModelBundle[TranslationFacts]] | None,
+    whole: bool,
     device: str,
     precision: str,
     console: Console,
@@ -245,15 +250,20 @@ def _translated(
 
     chosen = resolve_device(device)
     record = resolve_precision(precision, device=chosen)
-    translator = Translator(bundle, device=chosen, precision=record.precision)
+    translator = Translator(bundle, device=chosen, precision=record.precision, whole=whole)
     with console.progress("translating") as advance:
         translation = translator.translation_of(volume, grid=grid, progress=advance)
     maps = None
     if members is not None:
         begun = time.perf_counter()
-        judges = [Translator(member, device=chosen, precision=record.precision) for member in members]
+        judges = [Translator(each, device=chosen, precision=record.precision, whole=whole) for each in members]
         with console.progress("judging") as advance:
             maps = uncertainty_of(translation, translator=translator, members=judges, progress=advance)
         translation.seconds["uncertainty"] = round(time.perf_counter() - begun, 3)
-    run_facts = {"device": chosen, "threads": torch.get_num_threads(), "precision": record.as_dict()}
+    run_facts = {
+        "whole": whole,
+        "device": chosen,
+        "threads": torch.get_num_threads(),
+        "precision": record.as_dict(),
+    }
     return translation, maps, run_facts

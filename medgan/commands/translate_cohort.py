@@ -69,6 +69,7 @@ class Settings:
     orthogonal: bool
     assume_axes: bool
     modality: str | None
+    whole: bool = False
 
 
 def translate_cohort(
@@ -83,6 +84,7 @@ def translate_cohort(
     assume_axes: bool = False,
     uncertainty: bool = False,
     members: Sequence[str] = (),
+    whole: bool = False,
     device: str = "auto",
     precision: str = "auto",
     hands: Hands | None = None,
@@ -99,7 +101,7 @@ def translate_cohort(
         ``translation.manifest`` holds the settings that other calls must repeat and who does which case.
     data_root : Path, optional
         Folder that the list's paths start from; the list's own if not given.
-    model, modality, allow_gap, orthogonal, assume_axes, uncertainty, members, device, precision
+    model, modality, allow_gap, orthogonal, assume_axes, uncertainty, members, whole, device, precision
         As for :func:`~medgan.commands.translate.translate`, for all cases. A modality in the list stands before
         ``modality``.
     hands : Hands, optional
@@ -143,6 +145,7 @@ def translate_cohort(
         orthogonal=orthogonal,
         assume_axes=assume_axes,
         modality=modality,
+        whole=whole,
     )
     made_folder(out)
     manifest = BlockManifest.opened(
@@ -260,6 +263,7 @@ class CohortTranslation:
             assume_axes=settings.assume_axes,
             uncertainty=settings.uncertainty,
             members=self.members,
+            whole=settings.whole,
             device=self.device,
             precision=settings.precision,
             # A killed call may have left all but the volume, which comes last.

@@ -32,6 +32,7 @@ def translate_any(
     assume_axes: bool = False,
     uncertainty: bool = False,
     members: Sequence[str] = (),
+    whole: bool = False,
     device: str = "auto",
     precision: str = "auto",
     console: Console,
@@ -52,7 +53,7 @@ def translate_any(
         ``z,y,x``, for a stack, as for :func:`~medgan.commands.out_of_core.translate_blocks`.
     out, model, device, precision, console
         For all.
-    modality, allow_gap, orthogonal, assume_axes, uncertainty, members
+    modality, allow_gap, orthogonal, assume_axes, uncertainty, members, whole
         For an image or a cohort.
 
     Raises
@@ -69,6 +70,7 @@ def translate_any(
         "assume_axes": assume_axes,
         "uncertainty": uncertainty,
         "members": members,
+        "whole": whole,
     }
     shared: dict[str, Any] = {"out": out, "model": model, "device": device, "precision": precision, "console": console}
     hands = Hands.asked(workers=workers, shard=shard, scheduler=scheduler)

@@ -76,13 +76,7 @@ def run_patchwise(
     Patches are computed one by one: at batch size 1 and a fixed number of threads the bits do not depend on anything
     but weights and image.
     """
-    image, body = prepared.image, prepared.label("body")
-    if image.quantity is not Quantity.NORMALIZED:
-        raise InferenceError(
-            f"A network takes normalized images: case {prepared.case_id} has {image.quantity.label}. "
-            "Add an intensity stage to the recipe."
-        )
-    body.grid.require_same_as(image.grid, this="body", that="image", what="A translation")
+    image, body = checked_pair(prepared)
     layout = PatchLayout(image.shape, patch, overlap)
     device = torch.device(device)
     skipped = 0
@@ -92,7 +86,7 @@ def run_patchwise(
         for done, piece in enumerate(layout, start=1):
             inside = body.read(piece.box)
             if inside.array.any():
-                yield piece, _one_patch(network, image.read(piece.box), inside, device, precision)
+                yield piece, answer_in(network, image.read(piece.box), inside, device, precision)
             else:
                 skipped += 1
                 yield piece, Quantity.NORMALIZED.outside
@@ -107,10 +101,32 @@ def run_patchwise(
     return PatchwiseResult(normalized, len(layout), skipped)
 
 
+def checked_pair(prepared: Case) -> tuple[Volume, LabelMap]:
+    """Return image and body of a prepared case.
+
+    Raises
+    ------
+    InferenceError
+        If the image is not normalized.
+    GeometryError
+        If the body is not on the image's grid.
+    """
+    image, body = prepared.image, prepared.label("body")
+    if image.quantity is not Quantity.NORMALIZED:
+        raise InferenceError(
+            f"A network takes normalized images: case {prepared.case_id} has {image.quantity.label}. "
+            "Add an intensity stage to the recipe."
+        )
+    body.grid.require_same_as(image.grid, this="body", that="image", what="A translation")
+    return image, body
+
+
 @torch.inference_mode()
-def _one_patch(
-    network: torch.nn.Module, image: Volume, body: LabelMap, device: torch.device, precision: str
+def answer_in(
+    network: torch.nn.Module, image: Volume, body: LabelMap, device: torch.device | str, precision: str
 ) -> npt.NDArray[np.float32]:
+    """Return what a network makes of one piece of an image, float32 of the piece's shape."""
+    device = torch.device(device)
     pixels = torch.from_numpy(np.array(image.array, dtype=np.float32))[None, None].to(device)
     inside = torch.from_numpy(body.array.astype(np.float32))[None, None].to(device)
     with autocast(precision, device):

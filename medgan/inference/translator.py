@@ -17,6 +17,7 @@ from medgan.geometry import Grid
 from medgan.inference.bundle import ModelBundle
 from medgan.inference.domain_check import DomainCheck, fingerprint_of
 from medgan.inference.patchwise import PatchwiseResult, Progress, run_patchwise
+from medgan.inference.whole_volume import run_whole
 from medgan.networks.form import preferred_form
 from medgan.training.page_reuse import reuse_pages
 from medgan.volume import LabelMap, Quantity, Volume, VolumeSource
@@ -65,6 +66,9 @@ class Translator:
         Such as ``"cpu"`` or ``"cuda"``.
     precision : {"float32", "bfloat16"}
         Of convolutions; weights and results are float32.
+    whole : bool
+        Run the network once over the body's box instead of patch by patch: norms then see the whole volume. Refused
+        with an InferenceError where memory does not suffice.
 
     Raises
     ------
@@ -77,8 +81,11 @@ class Translator:
     the network is placed, instead of for every patch; the rounding is the same.
     """
 
-    def __init__(self, bundle: ModelBundle, *, device: str = "cpu", precision: str = "float32") -> None:
+    def __init__(
+        self, bundle: ModelBundle, *, device: str = "cpu", precision: str = "float32", whole: bool = False
+    ) -> None:
         self.bundle = bundle
+        self._whole = whole
         self._device = torch.device(device)
         self._precision = precision
         if self._device.type == "cpu":
@@ -120,7 +127,7 @@ class Translator:
         Raises
         ------
         InferenceError
-            If the image measures something else.
+            If the image measures something else, or memory does not suffice for a run in one piece.
         """
         facts = self.bundle.facts
         if source.quantity.label != facts.source.quantity:
@@ -171,6 +178,15 @@ class Translator:
 
     def _run(self, network: torch.nn.Module, prepared: Case, progress: Progress | None) -> PatchwiseResult:
         patch = self.bundle.facts.patch
+        if self._whole:
+            return run_whole(
+                network,
+                prepared,
+                patch=patch.shape,
+                device=self._device,
+                precision=self._precision,
+                progress=progress,
+            )
         return run_patchwise(
             network,
             prepared,

