@@ -24,7 +24,7 @@ CONSTANT_WITHIN_BYTES = 0.5
 """Bytes a voxel by which memory may grow and still be called constant: an eighth of one float32 volume; a free
 choice."""
 SHAPES = ((112, 112, 64), (112, 112, 128), (112, 224, 128), (224, 224, 128))
-QUICK_SHAPES = ((64, 64, 64), (64, 64, 128), (64, 128, 128), (128, 128, 128))
+QUICK_SHAPES = ((64, 64, 112), (64, 128, 112), (128, 128, 112), (128, 128, 224))
 TINY_SHAPES = ((16, 16, 16), (16, 16, 32), (16, 32, 32), (32, 32, 32))
 PEAK_WORDS = "most resident memory during a run beyond what the process held before and beyond the result"
 

@@ -294,6 +294,6 @@ def _named(condition: str) -> str:
 def _short(name: str) -> str:
     """Return a method's letter, or its name."""
     title = TITLES[name]
-    letter = title[:3] if title.startswith("(") else title.split()[0].rstrip(",")
+    letter = title[:3] if title.startswith("(") else title.removeprefix("the training's own ").split()[0].rstrip(",")
     direction = {"quantiles_increasing": " up", "quantiles_decreasing": " down"}.get(name, "")
     return f"{letter}{direction}"

@@ -174,7 +174,7 @@ def test_the_report_of_a_cross_validation(study, monkeypatch):
     ):
         assert title in titles
     errors, _ = case_tables(measures)
-    assert errors.columns == ("Case", "Fold", "model", "(a)", "(b) up", "(b) down", "(c)", "(d)")
+    assert errors.columns == ("Case", "Fold", "model", "(a)", "(b) up", "(b) down", "(c)", "prior", "(d)")
     assert [row[0] for row in errors.rows] == SUBJECTS
     split = split_table(study.parts())
     assert split.columns == ("Subject", "fold 0", "fold 1")

@@ -126,9 +126,9 @@ def test_a_translators_run_holds_both_directions_and_its_shares(translator):
         assert found["second_follows"]["count"] == found["flips"]["count"]
     opened = open_plane_translator(str(translator / "bundle"))
     assert opened.classes == ("no lesion", "lesion")
-    assert opened.asked.weight == 1.0
+    assert opened.asked.weight == 2.0
     assert (translator / "pairs.png").stat().st_size > 1000
-    assert "Classifier term: weight 1" in (translator / "bundle" / "MODEL_CARD.md").read_text()
+    assert "Classifier term: weight 2" in (translator / "bundle" / "MODEL_CARD.md").read_text()
 
 
 def test_the_classifier_term_is_in_the_losses_only_with_a_weight(translator, classifier, tmp_path):

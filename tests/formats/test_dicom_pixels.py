@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -153,8 +154,17 @@ def test_a_decoder_that_dies_is_replaced(monkeypatch):
 
 @pytest.mark.parametrize(("name", "seconds"), [("LONGEST_START_SECONDS", 0.01), ("LONGEST_FRAME_SECONDS", -1.0)])
 def test_a_decoder_that_takes_too_long_is_ended(monkeypatch, name, seconds):
+    class Punctual(threading.Timer):
+        """Whoever starts a short one waits until it has run, so that no decoder is faster."""
+
+        def start(self) -> None:
+            super().start()
+            if self.interval < 1:
+                self.join()
+
     with DecoderPool(1) as decoders, monkeypatch.context() as context:
         context.setattr(f"medgan.formats.decoder_process.{name}", seconds)
+        context.setattr("medgan.formats.decoder_process.threading.Timer", Punctual)
         assert decoders.decoded(rle_frame(1), OPTIONS) is None
         assert not decoders._all[0].is_alive
 
