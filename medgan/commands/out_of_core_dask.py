@@ -104,7 +104,7 @@ def _worked(
     tell: Tell,
     patience_s: float,
 ) -> list[str]:
-    events, waiting, flying, lost = list[str](), list[str](), dict[Any, str](), set[str]()
+    events, waiting, flying, untold = list[str](), list[str](), dict[Any, str](), set[str]()
     seen = time.monotonic()
     left.reverse()
     while left or flying or waiting:
@@ -123,8 +123,8 @@ def _worked(
                 flying[client.submit(_attempt, manifest, key, rules, plugin, pure=False, retries=0)] = key
             elif state == "running":
                 waiting.append(key)
-            elif state == "done" and key in lost:
-                # The worker had finished it, and died before it could say so.
+            elif state == "done" and key in untold and manifest.done_facts(key).get("run") == rules.run:
+                # The worker had finished it, and died before it could say so; Dask may have sent it to another since.
                 tell(Event("done", key, facts=manifest.done_facts(key)))
         if not flying:
             left, waiting = waiting, []
@@ -138,7 +138,8 @@ def _worked(
             event = future.result() if future.status == "finished" else None
             if future.status != "finished":
                 events.append(f"A worker of the cluster was lost at {key}.")
-                lost.add(key)
+            if event is None:
+                untold.add(key)
             if event is None or event.kind == "failed":
                 waiting.append(key)
             if event is not None:

@@ -37,14 +37,14 @@ class Claim:
     done: Path
 
     def finish(self, facts: Mapping[str, Any]) -> None:
-        """Mark the block as done.
+        """Mark the block as done, by the run that claimed it.
 
         Raises
         ------
         OutputError
             If that cannot be written; the block counts as not done then.
         """
-        write_bytes(self.done, json.dumps(dict(facts)).encode(), overwrite=True)
+        write_bytes(self.done, json.dumps({"run": self._run(), **facts}).encode(), overwrite=True)
         # Who looks from now on sees that it is done, and asks for no claim.
         for number in range(1, int(self.path.name.rpartition(".")[2]) + 1):
             self.path.with_name(f"{self.key}.{number}").unlink(missing_ok=True)

@@ -11,12 +11,14 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from em_stacks import voxels, whole, write_contrast_model, write_stack
 
 from medgan.inference.block_manifest import BlockManifest
+from medgan.inference.block_work import Rules
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 MANIFEST = "out.zarr.manifest"
@@ -107,3 +109,33 @@ def test_without_dask_it_is_named(given, medgan, monkeypatch):
     outcome = medgan(*command, "--scheduler", "tcp://127.0.0.1:9", "--quiet")
     assert outcome.code == 2
     assert "--scheduler needs Dask: pip install 'medgan[cluster]'." in outcome.err
+
+
+class RepeatingClient:
+    """Stands for Dask where a worker finished an entry and died unheard, and the entry went to another worker."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+
+    def nthreads(self) -> dict[str, int]:
+        return {"worker": 1}
+
+    def submit(self, _attempt, manifest, key, *arguments, **options):
+        manifest.claim(key, run=self.run).finish({"voxels": 5})
+        future = Mock(status="finished")
+        future.result.return_value = None
+        return future
+
+
+@pytest.mark.parametrize(("run", "told"), [("own", ["0", "1"]), ("of another call", [])])
+def test_what_a_lost_worker_had_finished_is_told_once(tmp_path, monkeypatch, run, told):
+    from medgan.commands import out_of_core_dask
+
+    monkeypatch.setattr(out_of_core_dask, "_finished", list)
+    manifest, events = BlockManifest.opened(tmp_path / "m", {}), []
+    lost = out_of_core_dask._worked(
+        RepeatingClient(run), manifest, ["0", "1"], "plugin", Rules("own"), events.append, patience_s=1
+    )
+    assert sorted(event.key for event in events) == told
+    assert all(event.kind == "done" and event.facts["voxels"] == 5 for event in events)
+    assert lost == []

@@ -331,14 +331,17 @@ def test_killed_at_any_moment_it_continues_to_the_same_bits(config, tmp_path, me
         [*command, "--out", str(store)], env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 120
-    while process.poll() is None and not list(store.rglob("*.npz")) and time.monotonic() < deadline:
+
+    def finished():  # a file under its temporary name is not one
+        return [file for file in store.rglob("*.npz") if not file.name.startswith(".")]
+
+    while process.poll() is None and not finished() and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait(timeout=30)
     assert process.returncode == -signal.SIGKILL, "the command was too fast to be killed"
-    done = [file for file in store.rglob("*.npz") if not file.name.startswith(".")]
-    assert 1 <= len(done) < 5
-    for file in done:
+    assert 1 <= len(finished()) < 5
+    for file in finished():
         with np.load(file, allow_pickle=False) as archive:
             assert "facts" in archive.files
     assert medgan("preprocess", config, "--out", store, "--jobs", 1).code == 0

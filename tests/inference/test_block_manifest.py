@@ -57,7 +57,7 @@ class TestClaims:
         assert manifest.state("0-0-0", run="b") == "done"
         assert manifest.claim("0-0-0", run="b") is None
         assert manifest.done_keys() == {"0-0-0"}
-        assert manifest.done_facts("0-0-0") == {"voxels": 5}
+        assert manifest.done_facts("0-0-0") == {"run": "a", "voxels": 5}
         assert os.listdir(manifest.folder / CLAIMS) == []
         manifest.forget("0-0-0")
         assert manifest.claim("0-0-0", run="b") is not None
