@@ -209,6 +209,9 @@ def test_operations_of_a_convolution_are_counted():
     network = torch.nn.Conv3d(2, 4, 3, padding=1)
     assert bench_gemm.operations_of(network, torch.zeros(1, 2, 5, 5, 5)) == 2 * 27 * 2 * 4 * 125
     assert bench_gemm.multiplication_rate("float32", side=32, repeats=2) > 0
+    one, other = torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(3))
+    for product in bench_gemm.matrix_products():
+        torch.testing.assert_close(product(one, other), torch.einsum("ik,jk->ij", one, other))
 
 
 @pytest.mark.parametrize("found", ["", "1.5.2", "0.9"])
