@@ -15,6 +15,7 @@ from medgan.commands.bench_timing import Side, in_turns
 
 if TYPE_CHECKING:
     from medgan.cohort import Case
+    from medgan.inference.translator import Translator
 
 TIMES, MEMORY = "growth of seconds a patch at 1, 2, 4, 8 times the voxels", "growth of memory beyond input and output"
 ROWS = (TIMES, MEMORY)
@@ -25,6 +26,9 @@ CONSTANT_WITHIN_BYTES = 0.5
 choice."""
 SHAPES = ((112, 112, 64), (112, 112, 128), (112, 224, 128), (224, 224, 128))
 QUICK_SHAPES = ((64, 64, 112), (64, 128, 112), (128, 128, 112), (128, 128, 224))
+MEMORY_SHAPES = ((224, 224, 128), (224, 224, 256), (224, 448, 256), (448, 448, 256))
+QUICK_MEMORY_SHAPES = ((128, 128, 224), (128, 256, 224), (256, 256, 224), (256, 256, 448))
+"""Of memory: the heap takes some MB more or less from run to run, which a voxel of a larger volume weighs less."""
 TINY_SHAPES = ((16, 16, 16), (16, 16, 32), (16, 32, 32), (32, 32, 32))
 PEAK_WORDS = "most resident memory during a run beyond what the process held before and beyond the result"
 
@@ -55,10 +59,8 @@ def bench_growth(request: BenchRequest) -> list[dict[str, Any]]:
     patches = [len(PatchLayout(shape, patch.shape, patch.overlap)) for shape in shapes]
     a_patch = [[seconds / count for seconds in turns.seconds[name]] for name, count in zip(cases, patches)]
     voxels = [int(np.prod(shape)) for shape in shapes]
-    beyond = [
-        None if peak is None else max(0.0, peak - 4 * count / 2**20)
-        for peak, count in zip((turns.peak_mb[name] for name in cases), voxels)
-    ]
+    large = shapes if request.tiny else QUICK_MEMORY_SHAPES if request.quick else MEMORY_SHAPES
+    beyond = _memory_beyond(translator, large)
     rounds = [[each[number] / a_patch[0][number] for each in a_patch] for number in range(len(a_patch[0]))]
     # The size whose median strays most from one time the voxels, with its spread over the rounds.
     relative = [sorted(100 * (each[size] - 1) for each in rounds) for size in range(1, len(shapes))]
@@ -69,7 +71,8 @@ def bench_growth(request: BenchRequest) -> list[dict[str, Any]]:
     )
     growth = {
         "precision": precision, "patch": patch.shape[0], "voxels": voxels, "patches": patches,
-        "seconds_a_patch": a_patch, "memory_beyond_mb": beyond,
+        "seconds_a_patch": a_patch, "memory_voxels": [int(np.prod(shape)) for shape in large],
+        "memory_beyond_mb": beyond,
     }  # fmt: skip
     timed = stated(
         TIMES,
@@ -81,7 +84,18 @@ def bench_growth(request: BenchRequest) -> list[dict[str, Any]]:
         notes=[words],
         growth=growth,
     )  # fmt: skip
-    return [timed, _memory_row(beyond, voxels, turns.seconds["8x"], turns.seconds["1x"])]
+    return [timed, _memory_row(beyond, growth["memory_voxels"], turns.seconds["8x"], turns.seconds["1x"])]
+
+
+def _memory_beyond(translator: Translator, shapes: tuple[tuple[int, int, int], ...]) -> list[float | None]:
+    """Return MB beyond input and result of one run a shape."""
+    beyond = []
+    for shape in shapes:
+        case = _noise(shape)
+        side = {"": Side(lambda c=case: translator.normalized(c))}  # type: ignore[misc]
+        peak = in_turns(side, rounds=1, long_rounds=None, warm_up=False).peak_mb[""]
+        beyond.append(None if peak is None else max(0.0, peak - 4 * case.image.array.size / 2**20))
+    return beyond
 
 
 def _memory_row(
@@ -110,7 +124,11 @@ def _memory_row(
         medgan_peak_mb=last,
         peer_peak_mb=first,
         peak_words=PEAK_WORDS,
-        notes=["1x to 8x: " + ", ".join(f"{each or 0:.0f}" for each in beyond) + " MB"],
+        notes=[
+            f"{voxels[0] / 1e6:.1f} to {voxels[-1] / 1e6:.1f} million voxels, one run each: "
+            + ", ".join(f"{each or 0:.0f}" for each in beyond)
+            + " MB"
+        ],
     )
 
 
@@ -122,6 +140,8 @@ def _noise(shape: tuple[int, int, int]) -> Case:
     from medgan.volume import LabelMap, Quantity, Volume
 
     grid = Grid(shape, np.diag([2.0, 2.0, 2.4, 1.0]))
-    values = numpy_generator(3, "bench growth").uniform(-1, 1, shape).astype(np.float32)
+    values = numpy_generator(3, "bench growth").random(shape, dtype=np.float32)
+    values *= 2
+    values -= 1
     body = LabelMap(np.ones(shape, dtype=np.uint8), grid, {1: "body"})
     return Case("noise", "noise", {"mr": Volume(values, grid, Quantity.NORMALIZED)}).with_label("body", body)

@@ -19,7 +19,7 @@ FIXED = 64 * 2**20
 """Bytes that libraries take at their first call, whatever the volume; measured as well."""
 
 
-class _LiveBytes(TorchDispatchMode):
+class LiveBytes(TorchDispatchMode):
     """Adds up the memory of tensors while they live, and remembers the most."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ def needed_bytes(network: torch.nn.Module, shape: tuple[int, int, int]) -> int:
     with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):
         imitation = copy.deepcopy(network)
         image, body = (torch.empty((1, 1, *shape), dtype=weights.dtype, device=weights.device) for _ in range(2))
-        with _LiveBytes() as live:
+        with LiveBytes() as live:
             imitation(image, body)
     voxels = shape[0] * shape[1] * shape[2]
     return int(SCRATCH * live.most) + 2 * 4 * voxels + FIXED

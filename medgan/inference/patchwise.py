@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from medgan.cohort import Case
 from medgan.errors import InferenceError
+from medgan.geometry import Box
+from medgan.inference.pieces import DeviceProgress, Pieces, Progress, piece_of, pieces_for
 from medgan.patches.layout import Patch, PatchLayout
-from medgan.patches.stitch import stitched
+from medgan.patches.stitch import stitch
 from medgan.training.precision import autocast
 from medgan.volume import LabelMap, Quantity, Volume
-
-Progress = Callable[[int, int], None]
-"""Called with patches done and patches in all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,32 +73,50 @@ def run_patchwise(
 
     Notes
     -----
-    Patches are computed one by one: at batch size 1 and a fixed number of threads the bits do not depend on anything
-    but weights and image.
+    Patches are computed one by one: at batch size 1 and a fixed number of threads the bits on a CPU do not depend on
+    anything but weights and image. Beyond the prepared image and the result the memory is that of one patch. On
+    another device everything stays there until the end.
     """
     image, body = checked_pair(prepared)
     layout = PatchLayout(image.shape, patch, overlap)
     device = torch.device(device)
+    told = DeviceProgress(progress, len(layout), device)
+    pieces = pieces_for(image, body, patch, device)
+    volume, skipped = stitched_on(device, network, layout, pieces, body, precision, told)
+    normalized = volume.cpu().numpy()
+    told.finished()
+    # Shares sum to one within rounding only: outside the body the answer is exact.
+    for rows, inside in zip(normalized, body.array):
+        rows[inside == 0] = Quantity.NORMALIZED.outside
+    return PatchwiseResult(normalized, len(layout), skipped)
+
+
+@torch.inference_mode()
+def stitched_on(
+    device: torch.device,
+    network: torch.nn.Module,
+    layout: PatchLayout,
+    pieces: Pieces,
+    body: LabelMap,
+    precision: str,
+    told: DeviceProgress,
+) -> tuple[Tensor, int]:
+    """Return the stitched volume on its device, and how many patches were skipped; the device is not waited for."""
+    volume = torch.zeros(layout.shape, dtype=torch.float32, device=device)
     skipped = 0
 
-    def results() -> Iterator[tuple[Patch, npt.NDArray[np.float32] | float]]:
+    def results() -> Iterator[tuple[Patch, Tensor | float]]:
         nonlocal skipped
-        for done, piece in enumerate(layout, start=1):
-            inside = body.read(piece.box)
-            if inside.array.any():
-                yield piece, answer_in(network, image.read(piece.box), inside, device, precision)
+        for patch in layout:
+            if body.read(patch.box).array.any():
+                yield patch, answer_to(network, *pieces(patch.box), precision)
             else:
                 skipped += 1
-                yield piece, Quantity.NORMALIZED.outside
-            if progress is not None:
-                progress(done, len(layout))
+                yield patch, Quantity.NORMALIZED.outside
+            told.queued()
 
-    normalized = np.empty(image.shape, dtype=np.float32)
-    for box, values in stitched(layout, results()):
-        normalized[box.slices] = values
-    # Shares sum to one within rounding only: outside the body the answer is exact.
-    normalized[~body.mask()] = Quantity.NORMALIZED.outside
-    return PatchwiseResult(normalized, len(layout), skipped)
+    stitch(layout, results(), into=volume)
+    return volume, skipped
 
 
 def checked_pair(prepared: Case) -> tuple[Volume, LabelMap]:
@@ -123,12 +141,15 @@ def checked_pair(prepared: Case) -> tuple[Volume, LabelMap]:
 
 @torch.inference_mode()
 def answer_in(
-    network: torch.nn.Module, image: Volume, body: LabelMap, device: torch.device | str, precision: str
+    network: torch.nn.Module, image: Volume, body: LabelMap, box: Box, device: torch.device | str, precision: str
 ) -> npt.NDArray[np.float32]:
-    """Return what a network makes of one piece of an image, float32 of the piece's shape."""
-    device = torch.device(device)
-    pixels = torch.from_numpy(np.array(image.array, dtype=np.float32))[None, None].to(device)
-    inside = torch.from_numpy(body.array.astype(np.float32))[None, None].to(device)
-    with autocast(precision, device):
-        result = network(pixels, inside)
-    return np.asarray(result.float().cpu().numpy()[0, 0])
+    """Return what a network makes of one piece of an image, float32 of the box's shape."""
+    pixels, inside = (each.to(device) for each in piece_of(image, body, box))
+    return np.asarray(answer_to(network, pixels, inside, precision).cpu().numpy())
+
+
+def answer_to(network: torch.nn.Module, pixels: Tensor, inside: Tensor, precision: str) -> Tensor:
+    """Return what a network makes of a piece, float32 (I, J, K), where the piece is."""
+    with autocast(precision, pixels.device):
+        result: Tensor = network(pixels, inside)
+    return result.float()[0, 0]

@@ -14,7 +14,7 @@ import torch
 from medgan.cohort import Case
 from medgan.geometry import Grid
 from medgan.inference.bundle import ModelBundle
-from medgan.inference.patchwise import Progress
+from medgan.inference.pieces import Progress
 from medgan.inference.segmentation_facts import SegmentationFacts, class_names
 from medgan.inference.segmenter_channels import prepared_channels, stacked
 from medgan.networks.form import preferred_form

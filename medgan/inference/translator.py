@@ -16,7 +16,8 @@ from medgan.errors import InferenceError
 from medgan.geometry import Grid
 from medgan.inference.bundle import ModelBundle
 from medgan.inference.domain_check import DomainCheck, fingerprint_of
-from medgan.inference.patchwise import PatchwiseResult, Progress, run_patchwise
+from medgan.inference.patchwise import PatchwiseResult, run_patchwise
+from medgan.inference.pieces import Progress
 from medgan.inference.whole_volume import run_whole
 from medgan.networks.form import preferred_form
 from medgan.training.page_reuse import reuse_pages

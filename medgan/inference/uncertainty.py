@@ -12,7 +12,7 @@ import numpy.typing as npt
 from medgan.errors import InferenceError
 from medgan.inference.bundle import ModelBundle
 from medgan.inference.bundle_facts import TranslationFacts
-from medgan.inference.patchwise import Progress
+from medgan.inference.pieces import Progress
 from medgan.inference.translator import Translation, Translator
 from medgan.volume import Quantity, Volume
 from medgan.volume.resample import resample

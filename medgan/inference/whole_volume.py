@@ -9,7 +9,8 @@ from medgan.cohort import Case
 from medgan.errors import InferenceError
 from medgan.geometry import Box
 from medgan.inference.live_memory import GIB, available_bytes, needed_bytes
-from medgan.inference.patchwise import PatchwiseResult, Progress, answer_in, checked_pair
+from medgan.inference.patchwise import PatchwiseResult, answer_in, checked_pair
+from medgan.inference.pieces import Progress
 from medgan.volume import LabelMap, Quantity
 
 MARGIN = 8
@@ -65,12 +66,12 @@ def run_whole(
     box = whole_box(body, patch)
     if box is not None:
         require_memory(network, box.shape, device=device)
-        result = answer_in(network, image.read(box), body.read(box), device, precision)
+        result = answer_in(network, image, body, box, device, precision)
         if result.shape != box.shape:
             raise InferenceError(f"A network must keep the shape {box.shape}: found {result.shape}.")
         common = box.intersection(image.grid.box)
         normalized[common.slices] = result[common.shifted([-s for s in box.start_ijk]).slices]
-        normalized[~body.mask()] = Quantity.NORMALIZED.outside
+        normalized[body.array == 0] = Quantity.NORMALIZED.outside
     if progress is not None:
         progress(1, 1)
     return PatchwiseResult(normalized, 1, int(box is None))

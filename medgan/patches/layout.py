@@ -94,7 +94,8 @@ class PatchLayout:
         )
 
     @cached_property
-    def _axis_shares(self) -> tuple[list[FloatArray], ...]:
+    def axis_shares(self) -> tuple[list[FloatArray], ...]:
+        """Shares of the patches along each axis, one array a start; that of a voxel is the product over the axes."""
         return tuple(
             _axis_shares(size, patch, starts, self.sigma)
             for size, patch, starts in zip(self.shape, self.patch, self.starts)
@@ -105,7 +106,7 @@ class PatchLayout:
 
     def __iter__(self) -> Iterator[Patch]:
         """Return the patches, the first axis slowest: those of one start along it form a slab."""
-        shares = self._axis_shares
+        shares = self.axis_shares
         for a, i in enumerate(self.starts[0]):
             for b, j in enumerate(self.starts[1]):
                 for c, k in enumerate(self.starts[2]):

@@ -83,7 +83,7 @@ def test_growth_is_drawn_and_its_numbers_are_kept(tmp_path):
     facts = measured("growth")
     module.write_plot(facts, tmp_path / "growth.png", overwrite=False)
     growth = facts["cases"][0]["growth"]
-    assert growth["voxels"] == [4096 * 2**power for power in range(4)]
+    assert growth["voxels"] == growth["memory_voxels"] == [4096 * 2**power for power in range(4)]
     assert [len(seconds) for seconds in growth["seconds_a_patch"]] == [2] * 4
     assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
 
@@ -290,8 +290,11 @@ def test_pages_without_marks_and_files_that_are_no_results_are_refused(medgan, t
 
 def test_growth_charts_need_two_volumes_with_numbers_each():
     with pytest.raises(ReportError, match="found 1 volumes"):
-        growth_chart(voxels=[8], seconds_a_patch=[[1.0]], memory_beyond_mb=[1.0])
-    assert growth_chart(voxels=[8, 16], seconds_a_patch=[[1.0], [1.1]], memory_beyond_mb=[None, None])
+        growth_chart(voxels=[8], seconds_a_patch=[[1.0]], memory_voxels=[8], memory_beyond_mb=[1.0])
+    timed = {"voxels": [8, 16], "seconds_a_patch": [[1.0], [1.1]]}
+    assert growth_chart(**timed, memory_voxels=[8, 16], memory_beyond_mb=[None, None])
+    with pytest.raises(ReportError, match="one memory a volume"):
+        growth_chart(**timed, memory_voxels=[8, 16], memory_beyond_mb=[None])
 
 
 def test_the_page_on_speed_is_what_its_results_say_and_has_every_row_of_the_benchmark():

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medgan.errors import PatchError
 from medgan.geometry import Box
+from medgan.inference.live_memory import LiveBytes
 from medgan.patches.layout import Patch, PatchLayout
-from medgan.patches.stitch import stitched
+from medgan.patches.stitch import stitch
 
 lengths = st.tuples(*[st.integers(1, 13)] * 3)
 overlaps = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 0.9]), st.floats(0, 0.99))
@@ -26,21 +27,15 @@ def read_padded(volume: np.ndarray, box: Box) -> np.ndarray:
     return np.pad(inside, [(0, n - m) for n, m in zip(box.shape, inside.shape)], constant_values=-1)
 
 
-def identity(layout: PatchLayout, volume: np.ndarray) -> Iterator[tuple[Patch, np.ndarray]]:
+def identity(layout: PatchLayout, volume: np.ndarray) -> Iterator[tuple[Patch, torch.Tensor]]:
     for patch in layout:
-        yield patch, read_padded(volume, patch.box)
+        yield patch, torch.from_numpy(read_padded(volume, patch.box))
 
 
 def whole(layout: PatchLayout, results) -> np.ndarray:
-    """Slabs put together; each must follow the one before."""
-    slabs, next_start = [], 0
-    for box, values in stitched(layout, results):
-        assert box.start_ijk == (next_start, 0, 0)
-        assert box.shape == values.shape == (box.stop_ijk[0] - next_start, *layout.shape[1:])
-        assert values.dtype == np.float32
-        slabs.append(values)
-        next_start = box.stop_ijk[0]
-    return np.concatenate(slabs)
+    volume = torch.zeros(layout.shape)
+    stitch(layout, results, into=volume)
+    return volume.numpy()
 
 
 @on_any_layout
@@ -115,12 +110,12 @@ class TestStitch:
     layout = PatchLayout((9, 7, 6), (4, 4, 4), overlap=0.25)
     volume = np.random.default_rng(1).normal(size=(9, 7, 6)).astype(np.float32)
 
-    def results(self) -> list[tuple[Patch, np.ndarray]]:
+    def results(self) -> list[tuple[Patch, torch.Tensor]]:
         return list(identity(self.layout, self.volume))
 
     def refusal(self, results) -> str:
         with pytest.raises(PatchError) as caught:
-            list(stitched(self.layout, results))
+            whole(self.layout, results)
         return str(caught.value)
 
     @pytest.mark.parametrize("missing", [0, 1, 5])
@@ -149,7 +144,7 @@ class TestStitch:
 
     @pytest.mark.parametrize("shape", [(4, 4, 3), (1, 4, 4), (4, 4), (1, 1, 4, 4, 4), ()])
     def test_a_result_of_another_shape(self, shape):
-        results = [(patch, np.zeros(shape, np.float32)) for patch, _ in self.results()]
+        results = [(patch, torch.zeros(shape)) for patch, _ in self.results()]
         assert f"the patch's shape (4, 4, 4): found {shape}" in self.refusal(results)
 
     def test_a_number_stands_for_a_constant_patch(self):
@@ -157,39 +152,34 @@ class TestStitch:
         assert np.abs(whole(self.layout, results) + 1).max() < 1e-6
         mixed = [(patch, 2.0 if n % 2 else values) for n, (patch, values) in enumerate(self.results())]
         spelled = [
-            (patch, np.full(self.layout.patch, 2.0) if n % 2 else v) for n, (patch, v) in enumerate(self.results())
+            (patch, torch.full(self.layout.patch, 2.0) if n % 2 else v) for n, (patch, v) in enumerate(self.results())
         ]
         assert np.array_equal(whole(self.layout, mixed), whole(self.layout, spelled))
 
-    def test_slabs_that_were_handed_out_do_not_change(self):
-        slabs = [(values, values.copy()) for _, values in stitched(self.layout, self.results())]
-        assert len(slabs) == 3
-        assert all(np.array_equal(kept, then) for kept, then in slabs)
+    def test_a_volume_of_another_shape(self):
+        with pytest.raises(PatchError, match=r"its layout's shape \(9, 7, 6\): found \(9, 7, 4\)"):
+            stitch(self.layout, self.results(), into=torch.zeros(9, 7, 4))
 
-    def test_a_slab_comes_before_all_patches_were_asked_for(self):
-        asked = 0
+    def test_shares_are_those_of_the_patches(self):
+        results = [(patch, float(n)) for n, patch in enumerate(self.layout)]
+        expected = np.zeros(self.layout.shape, np.float32)
+        for patch, number in results:
+            there = expected[patch.box.slices]
+            there += (patch.weights * np.float32(number))[tuple(map(slice, there.shape))]
+        assert np.array_equal(whole(self.layout, results), expected)
 
-        def counted():
-            nonlocal asked
-            for result in self.results():
-                asked += 1
-                yield result
+    def test_the_device_is_not_waited_for(self):
+        # A tensor without numbers refuses to be looked at.
+        volume = torch.zeros(self.layout.shape, device="meta")
+        with pytest.raises(RuntimeError, match="meta"):
+            volume.sum().item()
+        values = torch.zeros(self.layout.patch, device="meta")
+        stitch(self.layout, [(p, -1.0 if n % 2 else values) for n, p in enumerate(self.layout)], into=volume)
 
-        in_slab = len(self.layout.starts[1]) * len(self.layout.starts[2])
-        seen = [asked for _ in stitched(self.layout, counted())]
-        # The first patch beyond a slab shows that it is finished.
-        assert seen == [in_slab + 1, 2 * in_slab + 1, 3 * in_slab]
-
-    def test_memory_is_that_of_a_slab_and_not_of_the_volume(self):
+    def test_memory_is_that_of_a_patch_and_not_of_the_volume(self):
         layout = PatchLayout((1500, 24, 24), (8, 24, 24), overlap=0.25)
         patch_bytes, volume_bytes = 4 * 8 * 24 * 24, 4 * 1500 * 24 * 24
-        ones = np.ones(layout.patch, np.float32)
-        list(layout)
-        tracemalloc.start()
-        try:
-            for _ in stitched(layout, ((patch, ones) for patch in layout)):
-                pass
-            peak = tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-        assert peak < 12 * patch_bytes < volume_bytes / 10
+        with LiveBytes() as live:
+            ones, volume = torch.ones(layout.patch), torch.zeros(layout.shape)
+            stitch(layout, ((patch, ones) for patch in layout), into=volume)
+        assert patch_bytes < live.most - volume_bytes < 12 * patch_bytes < volume_bytes / 10
