@@ -19,7 +19,7 @@ from medgan.inference.domain_check import DomainCheck, fingerprint_of
 from medgan.inference.patchwise import PatchwiseResult, run_patchwise
 from medgan.inference.pieces import Progress
 from medgan.inference.whole_volume import run_whole
-from medgan.networks.form import preferred_form
+from medgan.networks.form import lay_out_for, preferred_form
 from medgan.training.page_reuse import reuse_pages
 from medgan.volume import LabelMap, Quantity, Volume, VolumeSource
 from medgan.volume.resample import resample
@@ -98,6 +98,7 @@ class Translator:
         placed: torch.nn.Module = network.to(self._device, dtype)
         # After the conversion, which does not keep the memory layout of weights in every case.
         network.set_form(preferred_form(self._device, self._precision))
+        lay_out_for(network, self._device, self._precision, spatial_dims=network.network_dims)
         return placed
 
     def translate(self, source: VolumeSource) -> Volume:
