@@ -27,6 +27,8 @@ COSINE_BOUND = 0.01
 STATES = 10
 SIDE, QUICK_SIDE, DRIFT_SIDE, DRIFT_STEPS = 64, 40, 32, 4
 ZERO_BY_CONSTRUCTION = "biases in front of an instance normalization"
+FORMATS = {"float32": "all in float32", "bfloat16": "forward passes in float32, backward passes in bfloat16"}
+"""Rounding the forward pass as well would be faster and miss the bound, see :mod:`medgan.networks.narrow_gradient`."""
 PEAK_WORDS = "most resident memory of the process during a step beyond what it held before"
 
 
@@ -89,6 +91,7 @@ def bench_train(request: BenchRequest) -> list[dict[str, Any]]:
                 peak_words=PEAK_WORDS,
                 notes=[
                     f"patches of {side} x {side} x {side}, 6 residual blocks",
+                    FORMATS[precision],
                     f"at {len(turns.seconds['peer'])} training states, left out as zero by construction: "
                     f"{ZERO_BY_CONSTRUCTION}",
                     f"peer at its best: {layout}",

@@ -46,6 +46,7 @@ class PlaneRhythmSettings(_Section):
     observe_every: int = Field(default=25, ge=1)
     validate_every: int = Field(default=100, ge=1)
     keep_last: int = Field(default=2, ge=1)
+    prefetch: bool = False
 
 
 class ClassificationExperiment(_Section):

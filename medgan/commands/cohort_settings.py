@@ -113,10 +113,11 @@ class GuardSettings(Section):
 
 
 class RhythmSettings(Section):
-    """How often a training saves, logs and draws, in steps."""
+    """How often a training saves, logs and draws, in steps; and whether a thread draws the next batch meanwhile."""
 
     save_every: int = Field(default=250, ge=1)
     observe_every: int = Field(default=10, ge=1)
     preview_every: int = Field(default=500, ge=1)
     keep_last: int = Field(default=2, ge=1)
     keep_every: int | None = Field(default=None, ge=1)
+    prefetch: bool = False

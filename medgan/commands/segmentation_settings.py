@@ -123,6 +123,7 @@ class SegmentationRhythmSettings(_Section):
     save_every: PositiveInt = 100
     observe_every: PositiveInt = 25
     choose_every: PositiveInt = 100
+    prefetch: bool = False
 
 
 class SegmentationStudySettings(_Section):

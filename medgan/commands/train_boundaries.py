@@ -66,6 +66,7 @@ def train_boundaries(request: TrainingRequest) -> dict[str, Any]:
                     observe_every=rhythm.observe_every,
                     keep_last=rhythm.keep_last,
                     keep_every=rhythm.keep_every,
+                    prefetch=rhythm.prefetch,
                 ),
                 seed=experiment.seed,
                 device=device,

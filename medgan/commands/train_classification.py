@@ -77,6 +77,7 @@ def train_classification(request: TrainingRequest) -> dict[str, Any]:
                     save_every=rhythm.save_every,
                     observe_every=rhythm.observe_every,
                     keep_last=rhythm.keep_last,
+                    prefetch=rhythm.prefetch,
                 ),
                 seed=experiment.seed,
                 device=began["device"],

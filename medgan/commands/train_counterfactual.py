@@ -81,6 +81,7 @@ def train_counterfactual(request: TrainingRequest) -> dict[str, Any]:
                     save_every=rhythm.save_every,
                     observe_every=rhythm.observe_every,
                     keep_last=rhythm.keep_last,
+                    prefetch=rhythm.prefetch,
                 ),
                 seed=experiment.seed,
                 device=device,

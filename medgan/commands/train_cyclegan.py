@@ -99,6 +99,7 @@ def train_cyclegan(request: TrainingRequest) -> dict[str, Any]:
                     observe_every=rhythm.observe_every,
                     keep_last=rhythm.keep_last,
                     keep_every=rhythm.keep_every,
+                    prefetch=rhythm.prefetch,
                 ),
                 seed=experiment.seed,
                 device=replicas.device_of(began["device"]),

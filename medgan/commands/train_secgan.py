@@ -110,6 +110,7 @@ def train_secgan(request: TrainingRequest) -> dict[str, Any]:
                     observe_every=_observed_every(experiment),
                     keep_last=rhythm.keep_last,
                     keep_every=rhythm.keep_every,
+                    prefetch=rhythm.prefetch,
                 ),
                 seed=experiment.seed,
                 device=device,

@@ -93,6 +93,7 @@ def train_segmentation(request: TrainingRequest) -> dict[str, Any]:
                     save_every=rhythm.save_every,
                     observe_every=rhythm.observe_every,
                     keep_every=rhythm.choose_every,
+                    prefetch=rhythm.prefetch,
                 ),
                 seed=experiment.seed,
                 device=device,

@@ -87,13 +87,16 @@ def opened_run(request: TrainingRequest, manifest_digest: str) -> Run:
     chosen = resolve_device(request.device)
     if chosen == "cpu":
         reuse_pages()
-    environment = {
-        "device": chosen,
-        "threads": request.threads or torch.get_num_threads(),
-        "precision": resolve_precision(request.precision, device=chosen).as_dict(),
-        "processes": request.replicas.size,
-    }
+    environment: dict[str, Any] = {}
     with request.replicas.leader_first():
+        # A run that is continued keeps what it began with: on a new machine a probe would be for nothing.
+        if not request.folder.exists():
+            environment = {
+                "device": chosen,
+                "threads": request.threads or torch.get_num_threads(),
+                "precision": resolve_precision(request.precision, device=chosen).as_dict(),
+                "processes": request.replicas.size,
+            }
         run = Run.opened(
             request.folder, config_text=request.config_text, manifest_digest=manifest_digest, environment=environment
         )

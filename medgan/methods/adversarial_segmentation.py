@@ -155,7 +155,8 @@ def step(
     generator : torch.Generator
         Not used: nothing in a step is drawn.
     precision : str
-        ``"float32"`` or ``"bfloat16"`` forward passes; losses and weights are float32 always.
+        ``"float32"`` or ``"bfloat16"``; losses and weights are float32 always. In the fast form on a CPU bfloat16 is
+        the format of the backward pass, and the forward pass is float32 (:mod:`medgan.networks.narrow_gradient`).
 
     Returns
     -------

@@ -202,7 +202,8 @@ def step(
     generator : torch.Generator
         On the CPU, for noise and pools.
     precision : str
-        ``"float32"`` or ``"bfloat16"`` forward passes; losses and weights are float32 always.
+        ``"float32"`` or ``"bfloat16"``; losses and weights are float32 always. In the fast form on a CPU bfloat16 is
+        the format of the backward pass, and the forward pass is float32 (:mod:`medgan.networks.narrow_gradient`).
     further : callable, optional
         More weighted terms of the generators' loss, by their names in :class:`GeneratorTerms`, from the translations.
 

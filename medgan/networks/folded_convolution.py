@@ -13,12 +13,14 @@ convolution and rearrange them on the fly, so that one set of weights serves the
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from medgan.networks.narrow_gradient import Steps, convolve_exactly, narrows
 from medgan.networks.reflection import fold_back, reflect
 
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -142,10 +144,10 @@ def convolve_few_inputs(image: Tensor, weight: Tensor, bias: Tensor | None) -> T
     """
     taps = weight.shape[-1]
     folded = weight.movedim(-1, 2).flatten(1, 2).unsqueeze(-1).contiguous()
-    if torch.is_autocast_enabled(image.device.type):
+    if torch.is_autocast_enabled(image.device.type) and not narrows(image, weight):
         # Fold the half-sized numbers instead of folding first and converting seven times as many.
         image = image.to(torch.get_autocast_dtype(image.device.type))
-    return convolve_halves(_Fold.apply(image, taps), folded, bias)
+    return convolve_halves_exactly(_Fold.apply(image, taps), folded, bias)
 
 
 def convolve_few_outputs(image: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -175,9 +177,11 @@ def convolve_few_outputs(image: Tensor, weight: Tensor, bias: Tensor | None) -> 
     placed = torch.stack([F.pad(weight, (0, 0, place, _TOGETHER - 1 - place)) for place in range(_TOGETHER)], dim=1)
     folded = placed.movedim(-1, 2).flatten(0, 2).unsqueeze(-1)
     inner = reflect(image, taps // 2, axes=tuple(range(2, image.ndim - 1)))
-    inner = F.pad(inner, (0, 0, 0, -image.shape[beside] % _TOGETHER))
+    if missing := -image.shape[beside] % _TOGETHER:
+        # Padding by nothing would copy the image.
+        inner = F.pad(inner, (0, 0, 0, missing))
     stride = tuple(_TOGETHER if axis == beside else 1 for axis in range(2, image.ndim))
-    together = _ReflectedSum.apply(convolve_halves(inner, folded, None, stride=stride), taps)
+    together = _ReflectedSum.apply(convolve_halves_exactly(inner, folded, None, stride=stride), taps)
     result = together.unflatten(1, (-1, _TOGETHER)).movedim(2, beside + 1).flatten(beside, beside + 1)
     result = result.narrow(beside, 0, image.shape[beside])
     return result if bias is None else result + bias.to(result.dtype).view(1, -1, *(1,) * (image.ndim - 2))
@@ -205,13 +209,13 @@ def convolve_blocks(image: Tensor, weight: Tensor, bias: Tensor | None) -> Tenso
     With blocks of 2 voxels an axis as channels this is a convolution with a kernel of 2 and stride 1.
     """
     dims = image.ndim - 2
-    if torch.is_autocast_enabled(image.device.type):
+    if torch.is_autocast_enabled(image.device.type) and not narrows(image, weight):
         image = image.to(torch.get_autocast_dtype(image.device.type))
     # An odd axis has one voxel at its end that no kernel position reaches.
     pads = [pad for size in reversed(image.shape[2:]) for pad in (1, 1 - size % 2)]
     blocks = _space_to_channels(F.pad(image, pads))
     folded = _space_to_channels(weight).contiguous()
-    return convolve_halves(blocks.contiguous(memory_format=CHANNELS_LAST[dims]), folded, bias)
+    return convolve_halves_exactly(blocks.contiguous(memory_format=CHANNELS_LAST[dims]), folded, bias)
 
 
 def _space_to_channels(image: Tensor) -> Tensor:
@@ -294,6 +298,30 @@ def convolve_transposed_halves(image: Tensor, weight: Tensor, bias: Tensor | Non
     halves = torch.cat((padded[:, :, : half + 1], padded[:, :, half:]))
     result = F.conv_transpose3d(halves.contiguous(memory_format=torch.channels_last_3d), weight, bias, 2, 1, 1)
     return torch.cat((result[:1, :, : 2 * half], result[1:, :, : 2 * (rows - half)]), dim=2)
+
+
+def convolve_halves_exactly(
+    image: Tensor, weight: Tensor, bias: Tensor | None, *, stride: int | tuple[int, ...] = 1, padding: int = 0
+) -> Tensor:
+    """Convolve as :func:`convolve_halves` does; in a training in bfloat16 the result is float32, its gradient bfloat16.
+
+    See :mod:`medgan.networks.narrow_gradient`.
+    """
+    convolution = partial(convolve_halves, stride=stride, padding=padding)
+    if not narrows(image, weight):
+        return convolution(image, weight, bias)
+    ones = (1,) * (image.ndim - 2)
+    strides = (stride,) * len(ones) if isinstance(stride, int) else stride
+    return convolve_exactly(convolution, image, weight, bias, Steps(stride=strides, padding=(padding,) * len(ones)))
+
+
+def convolve_transposed_halves_exactly(image: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve as :func:`convolve_transposed_halves` does; in a training in bfloat16 as in the function above."""
+    if not narrows(image, weight):
+        return convolve_transposed_halves(image, weight, bias)
+    ones = (1,) * (image.ndim - 2)
+    steps = Steps(stride=(2,) * len(ones), padding=ones, output_padding=ones)
+    return convolve_exactly(convolve_transposed_halves, image, weight, bias, steps)
 
 
 def _takes_slow_path(image: Tensor, weight: Tensor) -> bool:

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medgan.errors import NetworkError
-from medgan.networks.folded_convolution import CHANNELS_LAST, convolve_blocks, wide
+from medgan.networks.folded_convolution import CHANNELS_LAST, convolve_blocks, convolve_halves_exactly, wide
 from medgan.networks.form import Form, checked_form, lay_out
 from medgan.networks.initialization import Convolution
-from medgan.networks.normalization import instance_norm
+from medgan.networks.normalization import activated_norm
 
 _CONVOLUTION: dict[int, type[nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 _SLOPE = 0.2
@@ -128,14 +128,17 @@ class PatchDiscriminator(nn.Module):
             image = image.contiguous(memory_format=CHANNELS_LAST[self.spatial_dims])
         hidden = image
         for index, convolution in enumerate(self.features):
-            if index == 0 and fast:
+            if not fast:
+                hidden = convolution(hidden)
+            elif index == 0:
                 hidden = convolve_blocks(hidden, convolution.weight, convolution.bias)  # type: ignore[arg-type]
             else:
-                hidden = convolution(hidden)
-            if index > 0 and self.normalization == "instance":
-                hidden = instance_norm(hidden)
-            hidden = F.leaky_relu(hidden, _SLOPE)
-        logits = self.verdict(hidden)
+                stride = 2 if index < self.layers else 1
+                hidden = convolve_halves_exactly(hidden, convolution.weight, convolution.bias, stride=stride, padding=1)  # type: ignore[arg-type]
+            normalize = index > 0 and self.normalization == "instance"
+            hidden = activated_norm(hidden, slope=_SLOPE) if normalize else F.leaky_relu(hidden, _SLOPE)
+        verdict = self.verdict
+        logits = convolve_halves_exactly(hidden, verdict.weight, verdict.bias, padding=1) if fast else verdict(hidden)
         return logits.to(wide(logits.dtype))
 
 

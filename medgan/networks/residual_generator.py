@@ -15,15 +15,15 @@ from medgan.networks.folded_convolution import (
     convolve,
     convolve_few_inputs,
     convolve_few_outputs,
-    convolve_halves,
+    convolve_halves_exactly,
     convolve_transposed,
-    convolve_transposed_halves,
+    convolve_transposed_halves_exactly,
     wide,
 )
 from medgan.networks.form import Form, checked_form, lay_out
 from medgan.networks.initialization import Convolution
 from medgan.networks.neighboring_slices import slices_as_channels, slices_as_volume
-from medgan.networks.normalization import instance_norm
+from medgan.networks.normalization import activated_norm
 
 Normalization = Literal["instance", "none"]
 _CONVOLUTION: dict[int, type[nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -42,11 +42,11 @@ class ResidualBlock(nn.Module):
 
     def forward(self, image: Tensor, normalize: bool, fast: bool) -> Tensor:
         """Return ``image`` plus what the two convolutions add; (N, C, ...) to (N, C, ...)."""
-        convolve_3 = convolve_halves if fast else convolve
+        convolve_3 = convolve_halves_exactly if fast else convolve
         hidden = convolve_3(image, self.first.weight, self.first.bias, padding=1)
-        hidden = F.relu(instance_norm(hidden) if normalize else hidden)
+        hidden = activated_norm(hidden, slope=0.0) if normalize else F.relu(hidden)
         hidden = convolve_3(hidden, self.second.weight, self.second.bias, padding=1)
-        return image + (instance_norm(hidden) if normalize else hidden)
+        return image + (activated_norm(hidden, slope=1.0) if normalize else hidden)
 
 
 class ResidualGenerator(nn.Module):
@@ -227,19 +227,19 @@ class ResidualGenerator(nn.Module):
     def _inner(self, hidden: Tensor, *, fast: bool) -> Tensor:
         """Everything between stem and head."""
         normalize = self.normalization == "instance"
-        convolve_down = convolve_halves if fast else convolve
-        convolve_up = convolve_transposed_halves if fast else convolve_transposed
-        hidden = F.relu(instance_norm(hidden) if normalize else hidden)
+        convolve_down = convolve_halves_exactly if fast else convolve
+        convolve_up = convolve_transposed_halves_exactly if fast else convolve_transposed
+        hidden = activated_norm(hidden, slope=0.0) if normalize else F.relu(hidden)
         encoded = []
         for down in self.downs:
             encoded.append(hidden)
             hidden = convolve_down(hidden, down.weight, down.bias, stride=2, padding=1)  # type: ignore[arg-type]
-            hidden = F.relu(instance_norm(hidden) if normalize else hidden)
+            hidden = activated_norm(hidden, slope=0.0) if normalize else F.relu(hidden)
         for block in self.blocks:
             hidden = block(hidden, normalize, fast)
         for up in self.ups:
             hidden = convolve_up(hidden, up.weight, up.bias)  # type: ignore[arg-type]
-            hidden = F.relu(instance_norm(hidden) if normalize else hidden)
+            hidden = activated_norm(hidden, slope=0.0) if normalize else F.relu(hidden)
             if self.skips:
                 hidden = hidden + encoded.pop()
         return hidden

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -20,6 +21,7 @@ from medgan.errors import DivergenceError, TrainingError
 from medgan.seeding import derived_seed, torch_generator
 from medgan.training import checkpoint
 from medgan.training.distributed import ALONE, Replicas
+from medgan.training.draw_ahead import drawn_ahead
 from medgan.training.monitors import PolarityGuard, Translation, require_finite
 
 _MOST_RESTARTS = 3
@@ -94,6 +96,8 @@ class LoopSettings:
         Checkpoints kept.
     keep_every : int or None
         Checkpoints at multiples of this are kept too.
+    prefetch : bool
+        Whether a thread draws the next batch while a step computes. The bits are the same.
     """
 
     steps: int
@@ -101,6 +105,7 @@ class LoopSettings:
     observe_every: int = 10
     keep_last: int = 2
     keep_every: int | None = None
+    prefetch: bool = False
 
     def __post_init__(self) -> None:
         for name in ("steps", "save_every", "observe_every", "keep_last"):
@@ -192,36 +197,38 @@ def train(
     replicas.connect(state)
     metrics = _Metrics(folder / "metrics.jsonl", attempt=attempt, step=state.step) if replicas.leads else None
 
-    while state.step < loop.steps:
-        step = state.step + 1
-        batch = batches(step, attempt)
-        generator = torch_generator(seed, "step", attempt, step, *replicas.place)
-        losses = replicas.averaged(method.step(state, batch, settings, generator, precision=precision).as_dict())
-        if not all(map(math.isfinite, losses.values())):
-            require_finite(losses, step=step, case_ids=replicas.gathered(batch.case_ids))
-        if metrics is not None:
-            metrics.append("losses", attempt, step, losses)
-
-        if guard is not None and method.translate is not None and step in guard.check_steps:
-            finding = guard.check(method.translate(state, batch, precision=precision))
+    drawing = drawn_ahead(batches, last_step=loop.steps) if loop.prefetch else nullcontext(batches)
+    with drawing as drawn:
+        while state.step < loop.steps:
+            step = state.step + 1
+            batch = drawn(step, attempt)
+            generator = torch_generator(seed, "step", attempt, step, *replicas.place)
+            losses = replicas.averaged(method.step(state, batch, settings, generator, precision=precision).as_dict())
+            if not all(map(math.isfinite, losses.values())):
+                require_finite(losses, step=step, case_ids=replicas.gathered(batch.case_ids))
             if metrics is not None:
-                metrics.append("guard", attempt, step, finding.as_dict())
-            if replicas.first_decides(finding.violated):
-                attempt = _next_attempt(attempt, guard, finding.correlation, step)
-                state = method.build(settings, seed=derived_seed(seed, "build", attempt), device=device, form=form)
-                replicas.connect(state)
+                metrics.append("losses", attempt, step, losses)
+
+            if guard is not None and method.translate is not None and step in guard.check_steps:
+                finding = guard.check(method.translate(state, batch, precision=precision))
+                if metrics is not None:
+                    metrics.append("guard", attempt, step, finding.as_dict())
+                if replicas.first_decides(finding.violated):
+                    attempt = _next_attempt(attempt, guard, finding.correlation, step)
+                    state = method.build(settings, seed=derived_seed(seed, "build", attempt), device=device, form=form)
+                    replicas.connect(state)
+                    _save(checkpoints, state, attempt, conditions)
+                    replicas.wait()
+                    checkpoint.remove_other_than(checkpoints, 0)
+                    continue
+
+            if step % loop.save_every == 0 or step == loop.steps:
                 _save(checkpoints, state, attempt, conditions)
                 replicas.wait()
-                checkpoint.remove_other_than(checkpoints, 0)
-                continue
-
-        if step % loop.save_every == 0 or step == loop.steps:
-            _save(checkpoints, state, attempt, conditions)
-            replicas.wait()
-            checkpoint.prune(checkpoints, keep_last=loop.keep_last, keep_every=loop.keep_every)
-        if replicas.leads and (step % loop.observe_every == 0 or step == loop.steps):
-            for observe in observers:
-                observe(Observation(step=step, attempt=attempt, losses=losses, state=state, batch=batch))
+                checkpoint.prune(checkpoints, keep_last=loop.keep_last, keep_every=loop.keep_every)
+            if replicas.leads and (step % loop.observe_every == 0 or step == loop.steps):
+                for observe in observers:
+                    observe(Observation(step=step, attempt=attempt, losses=losses, state=state, batch=batch))
 
     return state
 

@@ -107,6 +107,10 @@ def resolve_precision(
 def autocast(precision: str, device: torch.device | str) -> AbstractContextManager[Any]:
     """Return the context in which a forward pass runs in a precision; a backward pass belongs outside.
 
+    Notes
+    -----
+    Networks may take bfloat16 for their gradients only, see :mod:`medgan.networks.narrow_gradient`.
+
     Examples
     --------
     >>> with autocast("bfloat16", "cpu"):

@@ -10,6 +10,7 @@ from medgan.commands.console import Console
 from medgan.commands.train import train
 from medgan.errors import CohortError, OutputError, SettingsError
 from medgan.inference.bundle import ModelBundle
+from medgan.training.draw_ahead import drawn_ahead
 
 SMOKE = Path(__file__).parents[2] / "configs" / "mr_to_ct" / "smoke.yaml"
 QUIET = Console(quiet=True)
@@ -84,6 +85,23 @@ def test_stopped_and_continued_gives_the_weights_of_the_whole(finished, phantoms
     assert result["weights_sha256"] == json.loads((finished / "result.json").read_text())["weights_sha256"]
     kept = [p / "metrics.jsonl" for p in (folder, finished)]
     assert kept[0].read_text() == kept[1].read_text()
+
+
+def test_batches_that_a_thread_draws_give_the_same_training(finished, phantoms, tmp_path, monkeypatch):
+    from medgan.training import loop
+
+    last_steps = []
+
+    def noted(batches, *, last_step):
+        last_steps.append(last_step)
+        return drawn_ahead(batches, last_step=last_step)
+
+    monkeypatch.setattr(loop, "drawn_ahead", noted)
+    folder = tmp_path / "ahead"
+    result = trained(folder, phantoms, "rhythm.prefetch=true")
+    assert last_steps == [6]
+    assert result["weights_sha256"] == json.loads((finished / "result.json").read_text())["weights_sha256"]
+    assert (folder / "metrics.jsonl").read_text() == (finished / "metrics.jsonl").read_text()
 
 
 def test_a_finished_run_is_not_repeated(finished, phantoms):

@@ -79,6 +79,15 @@ def test_half_and_half_is_the_whole(name, stop, tmp_path):
     assert differences(whole, other.state_dict())  # the comparison can fail
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_batches_drawn_ahead_by_a_thread_give_the_same_bits(name, tmp_path):
+    states = [
+        training_program.run(name, tmp_path / str(prefetch), prefetch=prefetch).state_dict()
+        for prefetch in (False, True)
+    ]
+    assert differences(*states) == []
+
+
 def launched(name: str, folder: Path, last: int) -> int:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(PROGRAM), name, str(folder), str(last)]

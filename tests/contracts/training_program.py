@@ -219,7 +219,7 @@ EXAMPLES = {
 }
 
 
-def run(method: str, folder: Path, *, batches: Callable[[int, int], Any] | None = None) -> Any:
+def run(method: str, folder: Path, *, batches: Callable[[int, int], Any] | None = None, prefetch: bool = False) -> Any:
     """Train, or continue; on one thread, because the bits depend on their number."""
     torch.set_num_threads(1)
     example = EXAMPLES[method]
@@ -228,7 +228,7 @@ def run(method: str, folder: Path, *, batches: Callable[[int, int], Any] | None 
         example.settings,
         batches=batches or example.batches,
         folder=folder,
-        loop=LoopSettings(steps=STEPS, save_every=SAVE_EVERY, observe_every=5),
+        loop=LoopSettings(steps=STEPS, save_every=SAVE_EVERY, observe_every=5, prefetch=prefetch),
         seed=21,
         form="fast",
     )

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from medgan.networks.normalization import instance_norm
+from medgan.networks.normalization import activated_norm, instance_norm
 
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
@@ -57,6 +57,47 @@ def test_the_bfloat16_backward_keeps_statistics_in_float32():
     assert float((gradients[1] - gradients[0]).abs().max()) < 0.02 * float(gradients[0].abs().max())
 
 
+def laid_out(tensor: torch.Tensor, layout: str) -> torch.Tensor:
+    """Return the same values in another layout; a view is one sample that was indexed and got its axis back."""
+    if layout == "contiguous":
+        return tensor.contiguous()
+    last = tensor.contiguous(memory_format=CHANNELS_LAST[tensor.ndim])
+    return last[0][None] if layout == "view" and len(last) == 1 else last
+
+
+def mixed_error(
+    normalize, shape: tuple[int, ...], of_image: str, of_gradient: str, *, groups: int | None = None
+) -> float:
+    generator = torch.Generator().manual_seed(1)
+    image, upstream = torch.randn(shape, generator=generator) * 2 + 1, torch.randn(shape, generator=generator)
+    exact = image.double().requires_grad_()
+    (reference,) = torch.autograd.grad(torch.group_norm(exact, groups or shape[1]), exact, upstream.double())
+    tested = laid_out(image, of_image).requires_grad_()
+    (gradient,) = torch.autograd.grad(normalize(tested), tested, laid_out(upstream, of_gradient))
+    return float((gradient.double() - reference).abs().max() / reference.abs().max())
+
+
+LAYOUTS = ("contiguous", "channels-last", "view")
+
+
+@pytest.mark.parametrize("of_gradient", LAYOUTS)
+@pytest.mark.parametrize("of_image", LAYOUTS)
+@pytest.mark.parametrize("shape", [(1, 16, 6, 5, 7), (2, 16, 6, 5, 7), (1, 16, 9, 8), (2, 16, 9, 8)], ids=str)
+def test_backward_is_right_in_every_pair_of_layouts(shape, of_image, of_gradient):
+    assert mixed_error(instance_norm, shape, of_image, of_gradient) < 1e-4
+    # The U-Net's groups of eight channels.
+    assert mixed_error(lambda image: torch.group_norm(image, 2), shape, of_image, of_gradient, groups=2) < 1e-4
+
+
+@pytest.mark.parametrize(("of_image", "of_gradient"), [("view", "contiguous"), ("contiguous", "view")])
+def test_the_test_of_layouts_fails_for_torch_batch_norm(of_image, of_gradient):
+    # The day this fails torch is repaired, and the strides need no care.
+    def normalize(image):
+        return torch.batch_norm(image, None, None, None, None, True, 0.0, 1e-5, False)
+
+    assert mixed_error(normalize, (1, 16, 6, 5, 7), of_image, of_gradient) > 0.1
+
+
 def test_the_layout_test_fails_for_torch_instance_norm():
     # The day this fails torch is repaired, and instance_norm may be written with it again.
     assert gradient_error(F.instance_norm, (1, 4, 6, 5, 7)) > 0.1
@@ -80,3 +121,72 @@ def test_statistics_are_float32_for_a_bfloat16_image():
     expected = instance_norm(image.float())
     assert result.dtype == torch.bfloat16
     assert float((result.float() - expected).abs().max()) < 0.02
+
+
+SLOPES = (0.0, 0.2, 1.0)
+
+
+def activated(image: torch.Tensor, slope: float) -> torch.Tensor:
+    return F.leaky_relu(instance_norm(image), slope)
+
+
+@pytest.mark.parametrize("slope", SLOPES)
+@pytest.mark.parametrize("shape", [(1, 16, 6, 5, 7), (2, 16, 9, 8)], ids=str)
+def test_activation_follows_the_normalization(shape, slope):
+    image = torch.randn(shape, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    result, expected = activated_norm(image, slope=slope), activated(image, slope)
+    assert torch.equal(result, expected)
+    upstream = torch.randn(shape, generator=torch.Generator().manual_seed(2))
+    found, wanted = (torch.autograd.grad(one, image, upstream)[0] for one in (result, expected))
+    assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("slope", SLOPES)
+@pytest.mark.parametrize("of_gradient", LAYOUTS)
+@pytest.mark.parametrize("of_image", LAYOUTS)
+@pytest.mark.parametrize("shape", [(1, 16, 6, 5, 7), (2, 16, 9, 8)], ids=str)
+def test_in_a_bfloat16_training_values_are_those_of_float32_and_gradients_nearly(shape, of_image, of_gradient, slope):
+    generator = torch.Generator().manual_seed(1)
+    # Means of a few deviations, and deviations that differ, as in front of a normalization.
+    image = torch.randn(shape, generator=generator) * torch.linspace(0.1, 3, 16).view(16, *(1,) * (len(shape) - 2)) + 4
+    upstream = torch.randn(shape, generator=generator)
+    exact = image.double().requires_grad_()
+    (reference,) = torch.autograd.grad(activated(exact, slope), exact, upstream.double())
+    tested = laid_out(image, of_image).requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = activated_norm(tested, slope=slope)
+    expected = activated(laid_out(image, of_image).requires_grad_(), slope)
+    assert result.dtype == torch.float32
+    assert torch.equal(result, expected)
+    (gradient,) = torch.autograd.grad(result, tested, laid_out(upstream, of_gradient))
+    assert gradient.dtype == torch.float32
+    error = float((gradient.double() - reference).abs().max() / reference.abs().max())
+    assert 0 < error < 0.01
+
+
+def kept_bytes(precision: str) -> int:
+    """Return what a normalization with ReLU keeps for its backward pass."""
+    kept = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    image = torch.randn(1, 16, 16, 16, 16, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    with (
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+        torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bfloat16"),
+    ):
+        result = activated_norm(image * 1.0, slope=0.0)
+    assert result.shape == image.shape
+    return sum(kept.values())
+
+
+def test_a_bfloat16_training_keeps_a_quarter_of_the_memory():
+    assert kept_bytes("bfloat16") < 0.3 * kept_bytes("float32")
+
+
+def test_without_gradients_a_float32_image_is_normalized_as_ever():
+    image = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(activated_norm(image, slope=0.0), F.relu(instance_norm(image)))

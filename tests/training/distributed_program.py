@@ -76,7 +76,7 @@ def trained(folder: Path, replicas: Replicas, drawn: Callable[[int, int], Any], 
         replace(SETTINGS, pool=pool, leg_noise=0.05),
         batches=shared_out(drawn, replicas),
         folder=folder,
-        loop=LoopSettings(steps=SETTINGS.steps, save_every=2),
+        loop=LoopSettings(steps=SETTINGS.steps, save_every=2, prefetch=True),
         seed=SEED,
         replicas=replicas,
     )

@@ -78,8 +78,17 @@ def calm(step: int, attempt: int) -> Pushed:
     return Pushed(0.01 * step)
 
 
-def run(folder: Path, *, steps: int = 10, method: Method | None = None, batches=calm, seed: int = 3, **options):
-    loop = LoopSettings(steps=steps, save_every=4, observe_every=3)
+def run(
+    folder: Path,
+    *,
+    steps: int = 10,
+    method: Method | None = None,
+    batches=calm,
+    seed: int = 3,
+    prefetch: bool = False,
+    **options,
+):
+    loop = LoopSettings(steps=steps, save_every=4, observe_every=3, prefetch=prefetch)
     return train(method or walking(), {"length": 0.5}, batches=batches, folder=folder, loop=loop, seed=seed, **options)
 
 
@@ -109,8 +118,9 @@ class Stopped(Exception):
     pass
 
 
+@pytest.mark.parametrize("prefetch", [False, True])
 @pytest.mark.parametrize("stop", [1, 4, 5, 7, 8, 9])
-def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, stop):
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, stop, prefetch):
     def stopping(step: int, attempt: int) -> Pushed:
         if step == stop:
             raise Stopped
@@ -118,8 +128,10 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, stop):
 
     whole = run(tmp_path / "whole")
     with pytest.raises(Stopped):
-        run(tmp_path / "parts", batches=stopping)
-    parts = run(tmp_path / "parts")
+        run(tmp_path / "parts", batches=stopping, prefetch=prefetch)
+    # What was drawn ahead is not lost: the step before the stop was taken.
+    assert [line["step"] for line in records(tmp_path / "parts")] == list(range(1, stop))
+    parts = run(tmp_path / "parts", prefetch=prefetch)
     assert parts == whole
     assert (tmp_path / "parts/metrics.jsonl").read_bytes() == (tmp_path / "whole/metrics.jsonl").read_bytes()
 
@@ -133,9 +145,10 @@ def test_metrics_after_the_checkpoint_and_a_cut_line_are_dropped(tmp_path):
     assert records(tmp_path)[8]["place"] != 1
 
 
-def test_a_finished_training_is_returned_as_it_ended(tmp_path):
-    first = run(tmp_path)
-    assert run(tmp_path, batches=None) == first
+@pytest.mark.parametrize("prefetch", [False, True])
+def test_a_finished_training_is_returned_as_it_ended(tmp_path, prefetch):
+    first = run(tmp_path, prefetch=prefetch)
+    assert run(tmp_path, batches=None, prefetch=prefetch) == first
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -149,9 +162,24 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_case(tmp_path, bad):
 GUARD = PolarityGuard(expected_polarity="same", check_steps=(2, 6))
 
 
-def test_an_inverted_attempt_starts_everything_anew_with_other_random_numbers(tmp_path):
+@pytest.mark.parametrize("prefetch", [False, True])
+def test_an_inverted_attempt_starts_everything_anew_with_other_random_numbers(tmp_path, prefetch):
     polarities = Polarities(by_attempt=(-1.0, -1.0, 1.0))
-    state = run(tmp_path, method=walking(polarities), guard=GUARD)
+    asked = []
+
+    def batches(step: int, attempt: int) -> Pushed:
+        asked.append((attempt, step))
+        return calm(step, attempt)
+
+    state = run(tmp_path, method=walking(polarities), guard=GUARD, batches=batches, prefetch=prefetch)
+    # Batches drawn ahead for an attempt that failed are drawn for nothing; none is drawn beyond the last step.
+    surplus = {(0, 3), (1, 3)} if prefetch else set()
+    assert set(asked) - surplus == {
+        *((0, s) for s in (1, 2)),
+        *((1, s) for s in (1, 2)),
+        *((2, s) for s in range(1, 11)),
+    }
+    assert set(asked) >= {(2, 10)}
     assert state.step == 10
     assert len(set(polarities.built)) == 3
     lines = records(tmp_path)
