@@ -14,7 +14,9 @@ from isal import isal_zlib
 from medgan.errors import FormatError
 from medgan.formats.stored_image import Compression, Segment, longer_than_declared, require_file
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
+# Shorter than what an allocator takes fresh pages for, which cost as much as decoding into them.
+_DECODED_CHUNK = (1 << 16) - 64
 _WINDOW_BITS: dict[Compression, int] = {"gzip": 31, "zlib": 15}
 GZIP_MAGIC = b"\x1f\x8b"
 # The stubs of isal declare the class as an instance.
@@ -129,7 +131,7 @@ class _Inflated:
             data = self._decoder.unconsumed_tail or self._file.read(_CHUNK)
             try:
                 # Without new input the decoder may still hold output that did not fit into the last view.
-                decoded = self._decoder.decompress(data, len(view))
+                decoded = self._decoder.decompress(data, min(len(view), _DECODED_CHUNK))
             except _DECODING_ERROR as error:
                 reason = "checksum" if "checksum" in str(error).lower() else "compressed data"
                 raise FormatError(f"{self._name}: the {reason} is damaged. Copy the file again.") from None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,12 @@ import numpy.typing as npt
 
 from medgan.errors import FormatError
 from medgan.formats.byte_stream import fill, opened_segment, require_end
+from medgan.formats.read_ahead import ahead
 from medgan.formats.stored_image import StoredImage
 
-_BLOCK_VOXELS = 1 << 18
+_BLOCK_VOXELS = 1 << 17
+_HUGE_PAGE = 1 << 21
+_BLOCKS_AHEAD = 3
 _LARGEST_FLOAT_LABEL = 2**32 - 1
 
 
@@ -39,21 +44,23 @@ def decoded_values(stored: StoredImage, *, outside: float) -> tuple[npt.NDArray[
 
     Notes
     -----
-    Scaling is computed in float64 on blocks of 2^18 voxels and rounded once, to the float32 nearest to the exact
+    Scaling is computed in float64 on blocks of 2^17 voxels and rounded once, to the float32 nearest to the exact
     value; values beyond the range of float32 count as infinite.
     """
     native = stored.dtype.newbyteorder("=")
     keeps_type = not stored.is_scaled and native in (np.dtype(np.uint8), np.dtype(np.uint16))
     array = _allocated(stored, native if keeps_type else np.dtype(np.float32))
     replaced = 0
-    for start, block in _blocks(stored):
-        target = array[start : start + block.size]
-        with np.errstate(over="ignore", invalid="ignore"):
-            target[...] = _scaled(block, stored) if stored.is_scaled else block
-        if stored.is_scaled or native.kind == "f":
-            bad = ~np.isfinite(target)
-            replaced += int(np.count_nonzero(bad))
-            target[bad] = outside
+    with closing(_blocks(stored)) as blocks:
+        for start, block in blocks:
+            target = array[start : start + block.size]
+            with np.errstate(over="ignore", invalid="ignore"):
+                target[...] = _scaled(block, stored) if stored.is_scaled else block
+            if stored.is_scaled or native.kind == "f":
+                is_finite = np.isfinite(target)
+                if not is_finite.all():
+                    replaced += int(target.size - np.count_nonzero(is_finite))
+                    target[~is_finite] = outside
     if replaced == array.size:
         raise FormatError(f"{stored.name}: an image needs finite values: every voxel is NaN or infinite.")
     notices: tuple[str, ...] = ()
@@ -79,19 +86,20 @@ def decoded_labels(stored: StoredImage) -> npt.NDArray[Any]:
     is_whole = not stored.is_scaled and native.kind in "ui"
     kind = np.dtype(f"u{native.itemsize}") if is_whole else np.dtype(np.uint32)
     array = _allocated(stored, kind)
-    for start, block in _blocks(stored):
-        values = _scaled(block, stored) if stored.is_scaled else block
-        if is_whole:
-            refused = values < 0 if native.kind == "i" else np.zeros(0, bool)
-        else:
-            with np.errstate(invalid="ignore"):
-                refused = ~((values >= 0) & (values <= _LARGEST_FLOAT_LABEL) & (values == np.floor(values)))
-        if refused.any():
-            raise FormatError(
-                f"{stored.name}: a label image needs whole numbers from 0 on: found {values[refused][0]:g}. "
-                "If it is an image of values, read it as one; else give each label its number first."
-            )
-        array[start : start + block.size] = values
+    with closing(_blocks(stored)) as blocks:
+        for start, block in blocks:
+            values = _scaled(block, stored) if stored.is_scaled else block
+            if is_whole:
+                refused = values < 0 if native.kind == "i" else np.zeros(0, bool)
+            else:
+                with np.errstate(invalid="ignore"):
+                    refused = ~((values >= 0) & (values <= _LARGEST_FLOAT_LABEL) & (values == np.floor(values)))
+            if refused.any():
+                raise FormatError(
+                    f"{stored.name}: a label image needs whole numbers from 0 on: found {values[refused][0]:g}. "
+                    "If it is an image of values, read it as one; else give each label its number first."
+                )
+            array[start : start + block.size] = values
     if not is_whole or native.kind == "i" or native.itemsize > 4:
         array = array.astype(np.min_scalar_type(int(array.max())), copy=False)
     return array.reshape(stored.grid.shape, order="F")
@@ -100,24 +108,39 @@ def decoded_labels(stored: StoredImage) -> npt.NDArray[Any]:
 def _allocated(stored: StoredImage, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     for segment in stored.segments:
         segment.require_plausible()
+    size = stored.voxel_count * dtype.itemsize
     try:
-        return np.empty(stored.voxel_count, dtype)
+        # Room to begin and end where huge pages do: NumPy asks for them, and one costs as much as two small ones.
+        room = np.empty(size + 2 * _HUGE_PAGE if size > _HUGE_PAGE else size, np.uint8)
     except MemoryError:
-        gigabytes = stored.voxel_count * dtype.itemsize / 2**30
+        gigabytes = size / 2**30
         raise FormatError(
             f"{stored.name}: the image needs {gigabytes:.1f} GiB of memory, more than there is."
         ) from None
+    first = -room.ctypes.data % _HUGE_PAGE if size > _HUGE_PAGE else 0
+    return room[first : first + size].view(dtype)
 
 
-def _blocks(stored: StoredImage) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-    """Yield the index of a block's first voxel and its stored numbers, in a buffer that the next block reuses."""
-    scratch = np.empty(min(_BLOCK_VOXELS, stored.voxel_count), stored.dtype)
-    start = 0
+def _blocks(stored: StoredImage) -> Generator[tuple[int, npt.NDArray[Any]]]:
+    """Yield the index of a block's first voxel and its stored numbers, in a buffer that a later block reuses.
+
+    Compressed blocks of an image of more than one are decoded by a thread of its own, ahead of their use.
+    """
+    buffers = np.empty((_BLOCKS_AHEAD, min(_BLOCK_VOXELS, stored.voxel_count)), stored.dtype)
+    is_packed = any(segment.compression != "none" for segment in stored.segments)
+    if is_packed and stored.voxel_count > _BLOCK_VOXELS:
+        return ahead(_filled(stored, buffers), steps=len(buffers))
+    return _filled(stored, buffers[:1])
+
+
+def _filled(stored: StoredImage, buffers: npt.NDArray[Any]) -> Generator[tuple[int, npt.NDArray[Any]]]:
+    start, turns = 0, cycle(buffers)
     for segment in stored.segments:
         left = segment.size // stored.dtype.itemsize
         with opened_segment(segment) as stream:
             while left:
-                block = scratch[: min(left, scratch.size)]
+                buffer = next(turns)
+                block = buffer[: min(left, buffer.size)]
                 fill(stream, block.view(np.uint8).data, segment.path.name)
                 yield start, block
                 start += block.size

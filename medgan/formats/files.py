@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
@@ -115,10 +116,12 @@ def read_image(path: str | Path, *, quantity: Quantity, assume_axes: bool = Fals
     ``quantity.outside``, with a notice.
     """
     stored = _opened(Path(path), assume_axes)
-    array, notices = decoded_values(stored, outside=quantity.outside)
-    provenance = Provenance(_digests(stored), is_synthetic=stored.is_marked_synthetic)
+    with ThreadPoolExecutor(1, "medgan-digest") as beside:
+        digests = beside.submit(_digests, stored)
+        array, notices = decoded_values(stored, outside=quantity.outside)
+    provenance = Provenance(digests.result(), is_synthetic=stored.is_marked_synthetic)
     try:
-        volume = Volume(array, stored.grid, quantity, provenance)
+        volume = Volume.of_finite(array, stored.grid, quantity, provenance)
     except VolumeError as error:
         raise FormatError(f"{stored.name}: {error}") from None
     return ImageFile(

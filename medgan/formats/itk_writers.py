@@ -95,7 +95,7 @@ def write_nrrd(file: IO[bytes], image: Volume | LabelMap, *, name: str) -> None:
         "\n"
     )
     file.write(text.encode())
-    write_gzip(file, b"", encoded_slabs(image.array, dtype))
+    write_gzip(file, b"", image.array, dtype)
 
 
 def _joined(values: npt.NDArray[np.float64]) -> str:

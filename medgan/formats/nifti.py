@@ -99,12 +99,11 @@ def write_nifti(file: IO[bytes], image: Volume | LabelMap, *, name: str) -> None
     """
     require_patient_grid(image.grid, name, may_shear=True)
     head = _header_block(image, name)
-    slabs = encoded_slabs(image.array, stored_type(image))
     if name.lower().endswith(".gz"):
-        write_gzip(file, head, slabs)
+        write_gzip(file, head, image.array, stored_type(image))
         return
     file.write(head)
-    for slab in slabs:
+    for slab in encoded_slabs(image.array, stored_type(image)):
         file.write(slab)
 
 

@@ -14,11 +14,12 @@ from pydantic.dataclasses import dataclass
 
 from medgan.cohort import Case
 from medgan.errors import PreprocessingError
+from medgan.preprocessing.piecewise_linear import interpolated
 from medgan.volume import LabelMap, Quantity, Volume
+from medgan.volume.memory_order import row_major
 
 STRICT = ConfigDict(extra="forbid")
 Knots = tuple[tuple[float, float], ...]
-_SLAB_VOXELS = 1 << 18
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -54,12 +55,12 @@ class IntensityMap:
     def forward(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return normalized float32 values of the same shape."""
         xs, ys = self._columns()
-        return _interpolated(values, xs, ys)
+        return interpolated(values, xs, ys)
 
     def inverse(self, normalized: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return float32 values in the quantity's unit; ``inverse(forward(v)) = v`` between the end knots."""
         xs, ys = self._columns()
-        return _interpolated(normalized, ys, xs)
+        return interpolated(normalized, ys, xs)
 
     def _columns(self) -> tuple[list[float], list[float]]:
         return [x for x, _ in self.knots], [y for _, y in self.knots]
@@ -239,18 +240,6 @@ class MrPercentiles:
         return np.asarray(landmarks, dtype=np.float64)
 
 
-def _interpolated(values: npt.NDArray[Any], xs: Sequence[float], ys: Sequence[float]) -> npt.NDArray[np.float32]:
-    """Interpolate linearly in float64, by slabs of the first axis: a copy of the image in float64 is never made."""
-    values = np.asarray(values)
-    if values.ndim == 0:
-        return np.asarray(np.interp(values, xs, ys), dtype=np.float32)
-    result = np.empty(values.shape, dtype=np.float32)
-    rows = max(1, _SLAB_VOXELS * len(values) // max(1, values.size))
-    for first in range(0, len(values), rows):
-        result[first : first + rows] = np.interp(values[first : first + rows], xs, ys)
-    return result
-
-
 def _checked(knots: Knots) -> Knots:
     for column, name in ((0, "values"), (1, "normalized values")):
         numbers = [knot[column] for knot in knots]
@@ -288,7 +277,8 @@ def _normalized(case: Case, intensity_map: IntensityMap, quantity: Quantity, *, 
         normalized = intensity_map.forward(values)
         if body is not None:
             np.copyto(normalized, np.float32(-1.0), where=body.array == 0)
-        return normalized
+        # Patches are cut along the last axis, wherever the image comes from.
+        return row_major(normalized)
 
     knots = [list(k) for k in intensity_map.knots]
     return case.with_image(

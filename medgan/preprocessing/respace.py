@@ -12,6 +12,8 @@ from medgan.cohort import Case
 from medgan.errors import PreprocessingError
 from medgan.geometry import Grid
 from medgan.preprocessing.intensity import STRICT
+from medgan.volume import Volume
+from medgan.volume.memory_order import row_major
 from medgan.volume.resample import Interpolation, resample, resample_labels
 
 
@@ -63,7 +65,9 @@ class Respace:
         for name, volume in case.images.items():
             grid = orthogonal(volume.grid).respaced(self.spacing_mm)
             moved = resample(volume, grid, interpolation=self.interpolation, antialias=self.antialias)
-            case = case.with_image(name, moved)
+            # Masks and patches, which come next, run along the last axis; files and ITK along the first one.
+            array = row_major(moved.array)
+            case = case.with_image(name, Volume.of_finite(array, grid, moved.quantity, moved.provenance))
         for name, labels in case.labels.items():
             case = case.with_label(name, resample_labels(labels, orthogonal(labels.grid).respaced(self.spacing_mm)))
         return case

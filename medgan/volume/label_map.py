@@ -71,11 +71,14 @@ class LabelMap:
 
     def read(self, box: Box) -> LabelMap:
         """Return the labels in ``box``; beyond the image they are 0."""
+        grid = self.grid.cropped(box)
+        if self.grid.box.contains(box):
+            return replace(self, array=self.array[box.slices], grid=grid)
         array = np.zeros(box.shape, dtype=self.array.dtype)
         if self.grid.box.intersects(box):
             common = self.grid.box.intersection(box)
             array[common.shifted([-s for s in box.start_ijk]).slices] = self.array[common.slices]
-        return replace(self, array=array, grid=self.grid.cropped(box))
+        return replace(self, array=array, grid=grid)
 
     def reordered(self, axis_map: AxisMap) -> LabelMap:
         """Return the same labels in another axis order, bit for bit."""

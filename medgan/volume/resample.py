@@ -7,11 +7,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter1d
 
 from medgan.errors import GeometryError, VolumeError
 from medgan.geometry import AxisMap, Box, Grid
 from medgan.volume.label_map import LabelMap
+from medgan.volume.memory_order import row_major
+from medgan.volume.separable import linear_along_axes
+from medgan.volume.smoothing import gaussian_smoothed
 from medgan.volume.volume import Volume
 
 Interpolation = Literal["nearest", "linear", "cubic"]
@@ -49,10 +51,11 @@ def resample(volume: Volume, grid: Grid, *, interpolation: Interpolation = "line
 
     Notes
     -----
-    SimpleITK interpolates. It is given the map between voxel indices instead of two geometries, because its images
-    cannot be sheared. With ``antialias`` the image is first convolved with a Gaussian of standard deviation
-    ``0.5 sqrt(f^2 - 1)`` voxels along each axis of downsampling factor ``f > 1`` — a free choice between aliasing and
-    blur that reaches zero at ``f = 1``.
+    SimpleITK interpolates; where the axes of both grids run along each other,
+    :func:`~medgan.volume.separable.linear_along_axes` gives the same bits several times faster. ITK is given the map
+    between voxel indices instead of two geometries, because its images cannot be sheared. With ``antialias`` the image
+    is first convolved with a Gaussian of standard deviation ``0.5 sqrt(f^2 - 1)`` voxels along each axis of
+    downsampling factor ``f > 1`` — a free choice between aliasing and blur that reaches zero at ``f = 1``.
     """
     if interpolation not in get_args(Interpolation):
         raise VolumeError(
@@ -68,13 +71,14 @@ def resample(volume: Volume, grid: Grid, *, interpolation: Interpolation = "line
     copied = _copied_where_lattices_coincide(volume.array, volume.grid, grid, volume.quantity.outside)
     if copied is not None:
         return replace(volume, array=copied, grid=grid, provenance=provenance)
-    # First axis fastest, as files are stored and ITK wants it; then neither costs a copy.
-    array = np.asfortranarray(volume.array, dtype=np.float32)
+    to_source, array = volume.grid.index_affine_from(grid), volume.array
     if antialias:
-        array = _smoothed_for(array, volume.grid.index_affine_from(grid))
-    moved = _interpolated(
-        array, volume.grid.index_affine_from(grid), grid.shape, interpolation, volume.quantity.outside
-    )
+        array = _smoothed_for(_by_depth(array), to_source)
+    moved = None
+    if interpolation == "linear":
+        moved = linear_along_axes(array, to_source, grid.shape, volume.quantity.outside)
+    if moved is None:
+        moved = _interpolated(_by_depth(array), to_source, grid.shape, interpolation, volume.quantity.outside)
     return replace(volume, array=moved, grid=grid, provenance=provenance)
 
 
@@ -120,12 +124,17 @@ def _copied_where_lattices_coincide(
     wanted = Box.of_shape(target.shape).shifted(start)
     have = Box.of_shape(view.shape)
     if have.contains(wanted):
-        return np.ascontiguousarray(view[wanted.slices])
+        return row_major(view[wanted.slices])
     result = np.full(target.shape, outside, dtype=array.dtype)
     if have.intersects(wanted):
         common = have.intersection(wanted)
         result[common.shifted([-s for s in start]).slices] = view[common.slices]
     return result
+
+
+def _by_depth(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return float32 with the first axis fastest, as files are stored and ITK wants it; then neither costs a copy."""
+    return np.asfortranarray(array, dtype=np.float32)
 
 
 def _smoothed_for(array: npt.NDArray[np.float32], to_source: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -134,7 +143,7 @@ def _smoothed_for(array: npt.NDArray[np.float32], to_source: npt.NDArray[np.floa
     for axis, factor in enumerate(np.abs(to_source[:3, :3]).max(axis=1)):
         if factor > 1.01 and array.shape[axis] > 1:
             sigma = 0.5 * float(np.sqrt(factor**2 - 1))
-            by_depth = gaussian_filter1d(by_depth, sigma, axis=2 - axis, mode="nearest", truncate=3.0)
+            by_depth = gaussian_smoothed(by_depth, sigma, axis=2 - axis)
     return by_depth.T
 
 

@@ -14,6 +14,8 @@ from medgan.geometry import AxisMap, Box, Grid
 from medgan.volume.provenance import Provenance
 from medgan.volume.quantity import Quantity
 
+_SLAB_VOXELS = 1 << 17
+
 STORED_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))
 
 
@@ -42,24 +44,26 @@ class Volume:
     provenance: Provenance = field(default_factory=Provenance)
 
     def __post_init__(self) -> None:
-        array = np.asarray(self.array)
-        if array.shape != self.grid.shape:
-            raise VolumeError(f"A volume needs an array of its grid's shape {self.grid.shape}: found {array.shape}.")
-        if array.dtype.kind not in "uifb":
-            raise VolumeError(f"A volume needs real numbers: found {array.dtype}.")
-        # Padding of unsigned HU would wrap around from -1024 to 64512.
-        fits = array.dtype.kind != "u" or self.quantity.outside >= 0
-        if array.dtype.newbyteorder("=") not in STORED_TYPES or not fits:
-            with np.errstate(over="ignore"):  # infinities are refused below
-                array = array.astype(np.float32)
-        elif not array.dtype.isnative:
-            array = array.astype(array.dtype.newbyteorder("="))
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            bad = int(array.size - np.count_nonzero(np.isfinite(array)))
+        array = _stored(self.array, self.grid, self.quantity)
+        bad = 0 if array.dtype.kind != "f" else _not_finite(array)
+        if bad:
             raise VolumeError(f"A volume needs finite values: found {bad} NaN or infinite of {array.size}.")
-        view = array.view()
-        view.setflags(write=False)
-        object.__setattr__(self, "array", view)
+        object.__setattr__(self, "array", _read_only(array))
+
+    @classmethod
+    def of_finite(cls, array: npt.NDArray[Any], grid: Grid, quantity: Quantity, provenance: Provenance) -> Volume:
+        """Return a volume of values that the caller knows to be finite, which saves looking at all of them again.
+
+        Raises
+        ------
+        VolumeError
+            As the class, except for what is not finite.
+        """
+        volume = object.__new__(cls)
+        for name, value in (("grid", grid), ("quantity", quantity), ("provenance", provenance)):
+            object.__setattr__(volume, name, value)
+        object.__setattr__(volume, "array", _read_only(_stored(array, grid, quantity)))
+        return volume
 
     def __setstate__(self, state: dict[str, object]) -> None:
         # NumPy drops the read-only flag when an array is pickled.
@@ -75,23 +79,26 @@ class Volume:
         """Return the voxels in ``box``; what lies beyond the image is the quantity's outside value."""
         grid = self.grid.cropped(box)
         if self.grid.box.contains(box):
-            return replace(self, array=self.array[box.slices], grid=grid)
+            return self._rearranged(self.array[box.slices], grid, self.provenance)
         array = np.full(box.shape, self.quantity.outside, dtype=self.array.dtype)
         if self.grid.box.intersects(box):
             common = self.grid.box.intersection(box)
             array[common.shifted([-s for s in box.start_ijk]).slices] = self.array[common.slices]
-        return replace(self, array=array, grid=grid)
+        return self._rearranged(array, grid, self.provenance)
 
     def cropped(self, box: Box) -> Volume:
         """Return :meth:`read` with the crop noted in the provenance."""
         provenance = self.provenance.then("crop", start_ijk=list(box.start_ijk), stop_ijk=list(box.stop_ijk))
-        return replace(self.read(box), provenance=provenance)
+        part = self.read(box)
+        return self._rearranged(part.array, part.grid, provenance)
 
     def reordered(self, axis_map: AxisMap) -> Volume:
         """Return the same voxels in another axis order, bit for bit."""
         provenance = self.provenance.then("reorder", order=list(axis_map.order), flips=list(axis_map.flips))
-        array = axis_map.applied_to(self.array)
-        return replace(self, array=array, grid=axis_map.applied_to_grid(self.grid), provenance=provenance)
+        return self._rearranged(axis_map.applied_to(self.array), axis_map.applied_to_grid(self.grid), provenance)
+
+    def _rearranged(self, array: npt.NDArray[Any], grid: Grid, provenance: Provenance) -> Volume:
+        return Volume.of_finite(array, grid, self.quantity, provenance)
 
     def mapped(
         self,
@@ -104,3 +111,36 @@ class Volume:
         """Return the image after a voxelwise function, noted in the provenance under ``step``."""
         provenance = self.provenance.then(step, **parameters)
         return replace(self, array=function(self.array), quantity=quantity or self.quantity, provenance=provenance)
+
+
+def _stored(array: npt.NDArray[Any], grid: Grid, quantity: Quantity) -> npt.NDArray[Any]:
+    """Return an array in the type that a volume holds it in."""
+    array = np.asarray(array)
+    if array.shape != grid.shape:
+        raise VolumeError(f"A volume needs an array of its grid's shape {grid.shape}: found {array.shape}.")
+    if array.dtype.kind not in "uifb":
+        raise VolumeError(f"A volume needs real numbers: found {array.dtype}.")
+    # Padding of unsigned HU would wrap around from -1024 to 64512.
+    fits = array.dtype.kind != "u" or quantity.outside >= 0
+    if array.dtype.newbyteorder("=") not in STORED_TYPES or not fits:
+        with np.errstate(over="ignore"):  # infinities are refused after this
+            return array.astype(np.float32)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    view = array.view()
+    view.setflags(write=False)
+    return view
+
+
+def _not_finite(array: npt.NDArray[np.floating[Any]]) -> int:
+    """Count values that are NaN or infinite, by slabs: a mask of the whole image is never made."""
+    slowest = int(np.argmax(np.abs(array.strides)))
+    slabs, bad = np.moveaxis(array, slowest, 0), 0
+    rows = max(1, _SLAB_VOXELS * len(slabs) // array.size)
+    for first in range(0, len(slabs), rows):
+        is_finite = np.isfinite(slabs[first : first + rows])
+        if not is_finite.all():
+            bad += int(is_finite.size - np.count_nonzero(is_finite))
+    return bad

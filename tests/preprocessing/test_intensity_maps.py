@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from prepared_phantoms import CT, GRID, MR, ball_mask, case_of, ct_of
 from pydantic import ValidationError
 
+from medgan.cohort import Case
 from medgan.errors import GeometryError, PreprocessingError
 from medgan.geometry import Grid
 from medgan.preprocessing.intensity import HuWindow, IntensityMap, PiecewiseHu
-from medgan.volume import LabelMap, Quantity
+from medgan.volume import LabelMap, Quantity, Volume
 
 
 @st.composite
@@ -117,3 +118,58 @@ class TestHuStages:
         moved = Grid(GRID.shape, np.diag([3, 3, 4.5, 1]))
         with pytest.raises(GeometryError, match=f"Stage {stage.stage} needs images on one grid: 'body' is displaced"):
             stage(case.with_label("body", LabelMap(np.ones(GRID.shape, bool), moved)))
+
+
+@pytest.mark.parametrize("knots", [2, 3, 4])
+def test_bits_are_those_of_interp_in_any_order_of_memory(rng, knots):
+    for number in range(30):
+        xs, ys = np.sort(rng.normal(0, 1000, knots)), np.sort(rng.uniform(-1, 1, knots))
+        if number == 0:
+            xs[[0, -1]], ys[[0, -1]] = (-1024.0, 1500.0), (-1.0, 1.0)
+            xs, ys = np.sort(xs), np.sort(ys)
+        window = IntensityMap(knots=tuple(zip(xs.tolist(), ys.tolist())))
+        values = rng.normal(0, 900, (7, 9, 11)).astype(np.float32)
+        values.flat[: knots + 2] = [*xs, -1e30, 1e30]
+        wanted = np.interp(values, xs, ys).astype(np.float32)
+        for laid_out in (
+            values,
+            np.asfortranarray(values),
+            values[::-1, :, ::-1][::-1, :, ::-1],
+            values.transpose(1, 0, 2),
+        ):
+            expected = wanted.transpose(1, 0, 2) if laid_out.shape != values.shape else wanted
+            np.testing.assert_array_equal(window.forward(laid_out), expected)
+    counts = rng.integers(0, 255, (4, 5, 6)).astype(np.uint8)
+    np.testing.assert_array_equal(
+        IntensityMap(knots=((-1000.0, -1.0), (200.0, 1.0))).forward(counts),
+        np.interp(counts, [-1000.0, 200.0], [-1.0, 1.0]).astype(np.float32),
+    )
+
+
+def test_normalized_image_has_its_last_axis_fastest(rng):
+    body = ball_mask()
+    hu = np.asfortranarray(np.where(body, 40.0, -1000.0) + rng.normal(0, 12.0, body.shape), dtype=np.float32)
+    volume = Volume(hu, GRID, CT)
+    for stage in (HuWindow(), PiecewiseHu()):
+        case = Case("one", "one", {"ct": volume}).with_label("body", LabelMap(body, GRID, {1: "body"}))
+        normalized = stage(case).image.array
+        assert normalized.flags.c_contiguous
+        np.testing.assert_array_equal(normalized, np.where(body, stage.intensity_map.forward(hu), np.float32(-1)))
+
+
+def test_end_of_the_last_line_is_the_last_knot_even_where_a_rounding_shows():
+    # The last normalized value lies between two float32: one rounding in float64 decides which of them it becomes.
+    xs, ys = [-191.0, 533.0], [-1.0, 0.7095693647861481]
+    line = (ys[1] - ys[0]) / (xs[1] - xs[0]) * (xs[1] - xs[0]) + ys[0]
+    assert np.float32(line) != np.float32(ys[1])
+    values = np.array([-300.0, -191.0, 0.0, 532.5, 533.0, 600.0], np.float32)
+    result = IntensityMap(knots=tuple(zip(xs, ys))).forward(values)
+    np.testing.assert_array_equal(result, np.interp(values, xs, ys).astype(np.float32))
+    assert result[-1] == np.float32(ys[1])
+
+
+def test_empty_and_single_values_are_mapped():
+    window = IntensityMap(knots=((-1000.0, -1.0), (1000.0, 1.0)))
+    assert window.forward(np.zeros((0, 3))).shape == (0, 3)
+    assert window.forward(np.float32(500.0)) == np.float32(0.5)
+    assert window.forward([500.0, -2000.0]).tolist() == [0.5, -1.0]

@@ -131,3 +131,16 @@ def test_an_image_in_nanometres_is_refused():
     labels = LabelMap(np.zeros(grid.shape, bool), grid)
     with pytest.raises(PreprocessingError, match="'body' of case c is in nm"):
         Respace(spacing_mm=(1, 1, 1))(Case("c", "s", {"mr": image}, {"body": labels}))
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "nearest", "cubic"])
+def test_last_axis_is_the_fastest_whatever_the_file_had(interpolation):
+    grid = Grid.axis_aligned((9, 8, 7), spacing=(1, 1, 2))
+    ramp = RAMP.on(grid)
+    as_read = Volume(np.asfortranarray(ramp.array), grid, ramp.quantity, ramp.provenance)
+    stage = Respace(spacing_mm=(0.8, 0.8, 1.5), interpolation=interpolation)
+    done, same = (stage(Case("c", "s", {"mr": volume})).image for volume in (as_read, ramp))
+    assert done.array.flags.c_contiguous
+    assert not done.array.flags.writeable
+    np.testing.assert_array_equal(done.array, same.array)
+    assert done.provenance.digest == same.provenance.digest

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import axis_maps, boxes, label_maps, volumes
 
 from medgan.errors import GeometryError, MedganError, VolumeError
-from medgan.geometry import Box, Grid
+from medgan.geometry import Box, Grid, axis_map_to
 from medgan.volume import LabelMap, Provenance, Quantity, Radiograph, Volume
 
 quick = settings(deadline=None, derandomize=True, max_examples=50)
@@ -91,6 +91,45 @@ def test_reordering_moves_voxels_with_their_positions(image, axis_map):
 def test_reading_within_the_image_copies_nothing():
     image = volume()
     assert np.shares_memory(image.read(Box((0, 1, 1), (2, 3, 4))).array, image.array)
+    labels = LabelMap(np.ones((3, 4, 5), np.uint8), GRID)
+    part = labels.read(Box((0, 1, 1), (2, 3, 4))).array
+    assert np.shares_memory(part, labels.array)
+    assert not part.flags.writeable
+
+
+@pytest.mark.parametrize("slab", [1, 7, 1 << 17])
+def test_what_is_not_finite_is_counted_in_any_order_of_memory(monkeypatch, slab):
+    monkeypatch.setattr("medgan.volume.volume._SLAB_VOXELS", slab)
+    array = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
+    for layout in (array, np.asfortranarray(array), array[::-1, :, ::-1], np.asfortranarray(array)[:, ::-1]):
+        assert Volume(layout, GRID, MR).shape == GRID.shape
+    array[1, 2, 3] = array[2, 3, 4] = np.inf
+    array[0, 0, 0] = np.nan
+    for layout in (array, np.asfortranarray(array), array[::-1, :, ::-1], np.asfortranarray(array)[:, ::-1]):
+        with pytest.raises(VolumeError, match="found 3 NaN or infinite of 60"):
+            Volume(layout, GRID, MR)
+
+
+def test_values_known_to_be_finite_are_held_as_any_others():
+    for dtype, quantity in ((np.uint8, MR), (np.uint16, HU), (np.float64, MR), (">f4", MR)):
+        array = np.arange(60).reshape(3, 4, 5).astype(dtype)
+        known, looked_at = Volume.of_finite(array, GRID, quantity, Provenance(("ab",))), Volume(array, GRID, quantity)
+        np.testing.assert_array_equal(known.array, looked_at.array)
+        assert known.array.dtype == looked_at.array.dtype
+        assert known.provenance == Provenance(("ab",))
+        assert not known.array.flags.writeable
+    with pytest.raises(VolumeError, match="its grid's shape"):
+        Volume.of_finite(np.zeros((3, 4, 6)), GRID, MR, Provenance())
+    with pytest.raises(VolumeError, match="real numbers"):
+        Volume.of_finite(np.zeros((3, 4, 5), complex), GRID, MR, Provenance())
+
+
+def test_parts_of_an_image_are_not_looked_at_again(monkeypatch):
+    image = volume()
+    monkeypatch.setattr("medgan.volume.volume._not_finite", lambda array: pytest.fail("looked at twice"))
+    for box in (Box((0, 1, 1), (2, 3, 4)), Box((-1, -1, -1), (4, 5, 6))):
+        assert image.cropped(box).shape == image.read(box).shape == box.shape
+    assert image.reordered(axis_map_to(GRID, "LPS")).shape == GRID.shape
 
 
 def test_steps_are_noted_once():
