@@ -98,7 +98,7 @@ class Translator:
         placed: torch.nn.Module = network.to(self._device, dtype)
         # After the conversion, which does not keep the memory layout of weights in every case.
         network.set_form(preferred_form(self._device, self._precision))
-        lay_out_for(network, self._device, self._precision, spatial_dims=network.network_dims)
+        lay_out_for(network, self._device, self._precision)
         return placed
 
     def translate(self, source: VolumeSource) -> Volume:

@@ -40,7 +40,7 @@ def preferred_form(device: torch.device | str, precision: str) -> Form:
     return "fast" if torch.device(device).type == "cpu" else "plain"
 
 
-def lay_out_for(network: nn.Module, device: torch.device | str, precision: str, *, spatial_dims: int) -> None:
+def lay_out_for(network: nn.Module, device: torch.device | str, precision: str) -> None:
     """Put the weights of a network in plain form into the memory layout of a device; their values do not change.
 
     Notes
@@ -48,8 +48,12 @@ def lay_out_for(network: nn.Module, device: torch.device | str, precision: str, 
     The matrix units of a CUDA device take bfloat16 with the channels innermost, and convolutions follow the layout of
     their weights. Chosen by that reason; not measured.
     """
-    if torch.device(device).type == "cuda" and precision == "bfloat16":
-        network.to(memory_format=CHANNELS_LAST[spatial_dims])  # type: ignore[call-overload]
+    if torch.device(device).type != "cuda" or precision != "bfloat16":
+        return
+    for weight in network.parameters():
+        layout = CHANNELS_LAST.get(weight.ndim - 2)
+        if layout is not None:
+            weight.data = weight.data.contiguous(memory_format=layout)
 
 
 def checked_form(form: str) -> Form:

@@ -24,7 +24,7 @@ from medgan.networks.residual_generator import ResidualGenerator
 def test_channels_are_innermost_in_bfloat16_on_cuda_only(options, layout, device, precision, is_last):
     network = ResidualGenerator(spatial_dims=3, width=2, blocks=1, **options)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    lay_out_for(network, device, precision, spatial_dims=network.network_dims)
+    lay_out_for(network, device, precision)
     weight = network.blocks[0].first.weight
     assert weight.is_contiguous(memory_format=layout) is is_last
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
