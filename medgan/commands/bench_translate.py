@@ -86,7 +86,7 @@ def _residual_rows(request: BenchRequest, head: Case, version: str, folder: Path
     operations = operations_of(network, window, torch.ones_like(window))
     side = 128 if request.tiny else SIDE
     threads = _best_threads(request, bundle, prepared)
-    with _threads(threads):
+    with torch_threads(threads):
         rates = {precision: multiplication_rate(precision, side=side) for precision in request.precisions}
 
     def judge(results: dict[str, Any]) -> None:
@@ -285,7 +285,7 @@ def _measured(
 
 
 def _run(translator: Translator, prepared: Case, threads: int, timeline: _Timeline) -> npt.NDArray[np.float32]:
-    with _threads(threads):
+    with torch_threads(threads):
         return translator.normalized(prepared, progress=timeline.progress)
 
 
@@ -300,7 +300,7 @@ def _best_threads(request: BenchRequest, bundle: ModelBundle[Any], prepared: Cas
     piece = _first_patch(prepared, bundle.facts.patch.shape)
     seconds = {}
     for threads in dict.fromkeys((every, 1)):
-        with _threads(threads):
+        with torch_threads(threads):
             # The first finds kernels and memory.
             for _ in range(2):
                 begun = time.perf_counter()
@@ -310,7 +310,7 @@ def _best_threads(request: BenchRequest, bundle: ModelBundle[Any], prepared: Cas
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def torch_threads(count: int) -> Iterator[None]:
     """Let torch work with so many threads meanwhile."""
     import torch
 

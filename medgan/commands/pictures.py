@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from medgan.geometry import Box
 from medgan.volume import LabelMap, Quantity, Volume
 from medgan.volume.resample import resample_labels
 
@@ -80,4 +82,16 @@ def _window(volume: Volume, body: LabelMap) -> tuple[float, float]:
         return CT_WINDOW_HU
     if volume.quantity is Quantity.NORMALIZED:
         return (-1.0, 1.0)
-    return (0.0, percentile_window(volume, mask=resample_labels(body, volume.grid))[1])
+    near = _near(volume, body)
+    return (0.0, percentile_window(near, mask=resample_labels(body, near.grid))[1])
+
+
+def _near(volume: Volume, body: LabelMap) -> Volume:
+    """Return the part of an image where a label map of the body may hold something: no voxel beyond needs a look."""
+    ends = product(*((-0.5, n - 0.5) for n in body.grid.shape))
+    corners = volume.grid.index(body.grid.world(list(ends)))
+    box = Box(
+        tuple(np.floor(corners.min(axis=0)).astype(int)),
+        tuple(np.ceil(corners.max(axis=0)).astype(int) + 1),
+    )
+    return volume.read(box.intersection(volume.grid.box)) if box.intersects(volume.grid.box) else volume

@@ -18,6 +18,7 @@ from medgan.commands.translate_files import (
     sidecar_of,
     write_translation,
 )
+from medgan.commands.uncollected_imports import uncollected_imports
 from medgan.errors import BundleError, FormatError, SettingsError
 from medgan.volume import Quantity, Volume
 
@@ -241,12 +242,13 @@ def _translated(
 ) -> tuple[Translation, Uncertainty | None, dict[str, Any]]:
     import time
 
-    import torch
+    with uncollected_imports():
+        import torch
 
-    from medgan.commands.devices import resolve_device
-    from medgan.inference.translator import Translator
-    from medgan.inference.uncertainty import uncertainty_of
-    from medgan.training.precision import resolve_precision
+        from medgan.commands.devices import resolve_device
+        from medgan.inference.translator import Translator
+        from medgan.inference.uncertainty import uncertainty_of
+        from medgan.training.precision import resolve_precision
 
     chosen = resolve_device(device)
     record = resolve_precision(precision, device=chosen)

@@ -14,7 +14,7 @@ from scipy import ndimage
 from medgan.cohort import Case
 from medgan.errors import PreprocessingError
 from medgan.preprocessing.intensity import STRICT
-from medgan.preprocessing.morphology import MaskArray, closed, dilated, filled, large_parts, opened
+from medgan.preprocessing.morphology import MaskArray, closed, dilated, filled, large_parts, opened, within_steps
 from medgan.volume import LabelMap, Quantity, Volume
 
 FULL_SHARE = 0.98
@@ -140,4 +140,4 @@ def _otsu(values: npt.NDArray[np.float32]) -> float | None:
 
 def _rim(mask: MaskArray) -> MaskArray:
     """Return the second to fourth layer of voxels outside a mask."""
-    return np.asarray(ndimage.binary_dilation(mask, iterations=4) & ~ndimage.binary_dilation(mask, iterations=1))
+    return within_steps(mask, 4) & ~within_steps(mask, 1)

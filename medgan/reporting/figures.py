@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medgan.errors import ReportError
-from medgan.geometry import axis_map_to
+from medgan.geometry import axis_map_to, bounding_box
 from medgan.reporting.panel import Panel
 from medgan.reporting.png import png_bytes
 from medgan.volume import LabelMap, Volume
@@ -160,11 +160,33 @@ def three_planes_figure(
 def _default_point(volume: Volume, mask: LabelMap | None) -> npt.NDArray[np.float64]:
     if mask is None:
         return volume.grid.world((np.asarray(volume.shape) - 1) / 2)
-    inside = np.argwhere(mask.mask())
-    if len(inside) == 0:
+    inside = mask.mask()
+    if not inside.any():
         raise ReportError("A figure centered on a mask needs a voxel in the mask: found none.")
-    places = mask.grid.world(inside)
-    return np.asarray(places[np.linalg.norm(places - places.mean(axis=0), axis=1).argmin()])
+    counts = (np.count_nonzero(inside, axis=axes) for axes in ((1, 2), (0, 2), (0, 1)))
+    center_ijk = np.array([np.average(np.arange(len(count)), weights=count) for count in counts])
+    return mask.grid.world(_nearest_ijk(inside, center_ijk, mask.grid.affine[:3, :3]))
+
+
+def _nearest_ijk(
+    mask: npt.NDArray[np.bool_], point_ijk: npt.NDArray[np.float64], axes: npt.NDArray[np.float64]
+) -> npt.NDArray[np.intp]:
+    """Return the voxel of a mask, which has one, that lies nearest in mm to a point within the array."""
+    shortest_mm = float(np.linalg.svd(axes, compute_uv=False)[-1])
+    width = 1
+    while True:
+        start = np.maximum(np.rint(point_ijk).astype(int) - width, 0)
+        found = np.argwhere(mask[tuple(slice(low, low + 2 * width + 1) for low in start)]) + start
+        if len(found) == 0:
+            width *= 2
+            continue
+        distance_mm = np.linalg.norm((found - point_ijk) @ axes.T, axis=1)
+        nearest = int(distance_mm.argmin())
+        # No voxel beyond the searched ones can be nearer, once they reach this far.
+        needed = int(np.ceil(distance_mm[nearest] / shortest_mm)) + 1
+        if needed <= width:
+            return np.asarray(found[nearest])
+        width = needed
 
 
 def _span_mm(volume: Volume | LabelMap, point: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -182,12 +204,12 @@ def _bounds_mm(
     if mask is None:
         return bounds
     labels = mask.reordered(axis_map_to(mask.grid, "RAS"))
-    inside = np.argwhere(labels.mask())
-    if len(inside) == 0:
+    box = bounding_box(labels.mask())
+    if box is None:
         raise ReportError("A figure around a mask needs a voxel in the mask: found none.")
     at, spacing = labels.grid.index(point), np.asarray(labels.grid.spacing)
-    low = (inside.min(axis=0) - 0.5 - at) * spacing - MARGIN_MM
-    high = (inside.max(axis=0) + 0.5 - at) * spacing + MARGIN_MM
+    low = (np.asarray(box.start_ijk) - 0.5 - at) * spacing - MARGIN_MM
+    high = (np.asarray(box.stop_ijk) - 0.5 - at) * spacing + MARGIN_MM
     shared = np.stack([np.maximum(bounds[:, 0], low), np.minimum(bounds[:, 1], high)], axis=1)
     if (shared[:, 0] >= shared[:, 1]).any():
         raise ReportError("A figure around a mask needs a panel that holds it: the mask lies outside all panels.")

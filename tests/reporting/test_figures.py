@@ -8,7 +8,7 @@ import pytest
 
 from medgan.errors import GeometryError, ReportError
 from medgan.geometry import AxisMap, Grid
-from medgan.reporting.figures import SYNTHETIC_MARK, three_planes, three_planes_figure
+from medgan.reporting.figures import SYNTHETIC_MARK, _default_point, three_planes, three_planes_figure
 from medgan.reporting.panel import Panel, error_panel, percentile_window
 from medgan.volume import LabelMap, Provenance, Quantity, Volume
 
@@ -229,3 +229,20 @@ def test_pyplot_is_never_imported():
         "assert 'matplotlib.pyplot' not in sys.modules and 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_center_of_a_mask_is_its_voxel_nearest_to_the_mean(seed):
+    generator = np.random.default_rng(seed)
+    shape = tuple(generator.integers(1, 24, 3))
+    # Few voxels leave the mean far from any; oblique and sheared axes make near in voxels far in mm.
+    inside = generator.random(shape) < generator.choice([0.001, 0.02, 0.6])
+    inside[tuple(generator.integers(0, shape))] = True
+    affine = np.eye(4)
+    affine[:3, :3] = np.diag([0.5, 2.0, 6.0]) @ (np.eye(3) + 0.3 * generator.standard_normal((3, 3)))
+    mask = LabelMap(inside.astype(np.uint8), Grid(shape, affine))
+    places = mask.grid.world(np.argwhere(inside))
+    distance = np.linalg.norm(places - places.mean(axis=0), axis=1)
+    found = _default_point(corner(), mask)
+    assert inside[tuple(np.rint(mask.grid.index(found)).astype(int))]
+    assert np.linalg.norm(found - places.mean(axis=0)) == pytest.approx(distance.min(), abs=1e-6)
