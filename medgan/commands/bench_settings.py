@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -70,4 +71,6 @@ def require_peer() -> str:
             f"This case compares medgan with MONAI {wanted} or newer: found {found or 'none'}. "
             f"Install it (pip install 'monai>={wanted}'), or run the cases io, startup and growth, which need none."
         )
+    # What MONAI misses on this machine is no news of the benchmark, and it says so again in every round.
+    logging.getLogger("monai").setLevel(logging.ERROR)
     return found
