@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from medgan.networks.normalization import activated_norm, instance_norm
+from medgan.networks.normalization import activated_norm, channel_statistics, instance_norm
 
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
@@ -43,6 +43,44 @@ def test_with_gradients_or_without_the_values_are_the_same():
     assert torch.allclose(plain, trained.detach(), atol=1e-5)
     # Samples do not see each other: a batch normalization of all three would fail here.
     assert torch.allclose(trained[1:2], instance_norm(image[1:2]), atol=1e-5)
+
+
+def forward_error(normalize, dtype: torch.dtype, extent: tuple[int, ...], *, ratio: float) -> float:
+    """Largest error, in standard deviations, for channels-last channels with a mean of ``ratio`` deviations."""
+    image = torch.randn(2, 4, *extent, generator=torch.Generator().manual_seed(6)) + ratio
+    image = image.to(dtype).contiguous(memory_format=CHANNELS_LAST[image.ndim])
+    axes = tuple(range(2, image.ndim))
+    exact = image.double() - image.double().mean(dim=axes, keepdim=True)
+    reference = exact / (exact.square().mean(dim=axes, keepdim=True) + 1e-5).sqrt()
+    return float((normalize(image).double() - reference).abs().max())
+
+
+@pytest.mark.parametrize("extent", [(48, 40, 44), (96, 80), (3, 4, 5)])
+@pytest.mark.parametrize("ratio", [0.0, 30.0, 1000.0])
+def test_forward_is_right_where_the_mean_is_far_above_the_deviation(extent, ratio):
+    # Air in an image: rounding of the image itself is 6e-8 of the mean.
+    assert forward_error(instance_norm, torch.float32, extent, ratio=ratio) < 1e-5 + 3e-7 * ratio
+    assert forward_error(instance_norm, torch.float64, extent, ratio=ratio) < 1e-9
+    if ratio <= 30:
+        assert forward_error(instance_norm, torch.bfloat16, extent, ratio=ratio) < 0.1
+
+
+def test_group_norm_would_be_wrong_there():
+    def grouped(image):
+        return torch.group_norm(image, image.shape[1], None, None, 1e-5)
+
+    assert forward_error(grouped, torch.float32, (48, 40, 44), ratio=1000.0) > 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_statistics_of_more_voxels_than_one_part_holds(dtype):
+    image = torch.randn(1, 3, 60, 50, 40, generator=torch.Generator().manual_seed(7), dtype=torch.float64) * 3 + 500
+    image = image.to(dtype).contiguous(memory_format=torch.channels_last_3d)
+    mean, variance = channel_statistics(image)
+    assert mean.dtype == variance.dtype == dtype
+    expected = torch.var_mean(image.double(), dim=(0, 2, 3, 4), unbiased=False)
+    torch.testing.assert_close(mean.double(), expected[1], rtol=1e-7, atol=0)
+    torch.testing.assert_close(variance.double(), expected[0], rtol=1e-6, atol=0)
 
 
 def test_the_bfloat16_backward_keeps_statistics_in_float32():
