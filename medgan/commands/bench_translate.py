@@ -105,7 +105,9 @@ def _residual_rows(request: BenchRequest, head: Case, version: str, folder: Path
         if precision not in request.precisions:
             rows.append(left_out(RESIDUAL[precision], peer=_peer(version), why=BFLOAT16_ABSENT))
             continue
-        bound, words = (RANGE_BOUND, "largest") if precision == "float32" else (RANDOM_BFLOAT16_BOUND, "mean inside the body")
+        bound, words = (
+            (RANGE_BOUND, "largest") if precision == "float32" else (RANDOM_BFLOAT16_BOUND, "mean inside the body")
+        )
         rows.append(
             compared(
                 RESIDUAL[precision],
