@@ -176,7 +176,7 @@ def _best_threads(scan: Path, out: Path, precision: str) -> int:
     for threads in dict.fromkeys((torch.get_num_threads(), 1)):
         runs = []
         # The first finds kernels and memory.
-        for _ in range(4):
+        for _ in range(2):
             begun = time.perf_counter()
             _translate(scan, out, precision, threads)
             runs.append(time.perf_counter() - begun)

@@ -309,7 +309,7 @@ def _best_threads(request: BenchRequest, bundle: ModelBundle[Any], prepared: Cas
         with torch_threads(threads):
             runs = []
             # The first finds kernels and memory.
-            for _ in range(4):
+            for _ in range(3):
                 begun = time.perf_counter()
                 translator.normalized(piece)
                 runs.append(time.perf_counter() - begun)
