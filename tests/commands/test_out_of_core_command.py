@@ -185,28 +185,24 @@ class TestKills:
         assert_complete(given)
 
     def test_a_worker_that_is_killed_is_replaced_and_its_block_done_again(self, translate, given, monkeypatch):
-        started, killed = out_of_core_workers._started, []
-
-        def watched(place, *rest):
-            worker = started(place, *rest)
-            if not killed:
-                killed.append(worker.process.pid)
-            return worker
-
-        listen = out_of_core_workers._listen
+        listen, killed = out_of_core_workers._listen, []
 
         def murderous(worker, tell):
-            listen(worker, tell)
-            if worker.process.pid == killed[0] and worker.key and worker.process.is_alive():
-                os.kill(killed[0], signal.SIGKILL)
-                worker.process.join()
+            def told(event):
+                tell(event)
+                # Whichever is the first to begin: the other may have done everything before a given one is ready.
+                if event.kind == "begun" and not killed:
+                    killed.append(worker.process.pid)
+                    os.kill(worker.process.pid, signal.SIGKILL)
+                    worker.process.join()
 
-        monkeypatch.setattr(out_of_core_workers, "_started", watched)
+            listen(worker, told)
+
         monkeypatch.setattr(out_of_core_workers, "_listen", murderous)
         outcome = translate("--block", "64,64,64", "--workers", "2", "--device", "cpu", "--json")
         assert outcome.code == 0, outcome.err
         (sentence,) = outcome.json["events"]
-        assert sentence.startswith("A worker was ended from outside at ")
+        assert sentence.startswith("A worker was ended from outside ")
         assert "SIGKILL" in sentence
         assert_complete(given)
 
