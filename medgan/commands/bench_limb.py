@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import numpy as np
 from medgan.commands.bench_case import NOT_MEASURED, Deviation, compared, left_out
 from medgan.commands.bench_limb_peer import MODEL, FileTranslation
 from medgan.commands.bench_settings import BFLOAT16_ABSENT, BenchRequest, require_peer
+from medgan.commands.bench_threads import fastest_threads, torch_threads
 from medgan.commands.bench_timing import Child, Side, in_turns
 from medgan.commands.bench_translate import (
     MEAN_BOUND_HU,
@@ -22,7 +24,6 @@ from medgan.commands.bench_translate import (
     RANGE_BOUND,
     TAIL_BOUND_HU,
     TAIL_PERCENT,
-    torch_threads,
     worst_of,
 )
 from medgan.errors import SettingsError
@@ -79,9 +80,11 @@ def rows_of(scan: Path, request: BenchRequest) -> list[dict[str, Any]]:
                 found[precision].append(file_deviations(path, reference, precision=precision))
 
         sides = {"peer": Side(lambda: peer(scan, theirs))}
-        best = {precision: _best_threads(scan, path, precision) for precision, path in own.items()}
+        best: dict[str, int] = {}
         for precision, path in own.items():
-            sides[precision] = Side(lambda p=precision, o=path: _translate(scan, o, p, best[p]))  # type: ignore[misc]
+            run = partial(_translate, scan, path, precision)
+            best[precision] = fastest_threads(run)
+            sides[precision] = Side(partial(_with_threads, best[precision], run))
         turns = in_turns(sides, rounds=request.rounds, judge=judge, advance=request.advance)
         choice = peer.choice
         shape = " x ".join(map(str, _values_of(scan).shape))
@@ -168,27 +171,15 @@ def _values_of(path: Path) -> Any:
     return np.asarray(import_module("nibabel").load(path).dataobj)
 
 
-def _best_threads(scan: Path, out: Path, precision: str) -> int:
-    """Return the number of threads that medgan is faster with, one or all, as the peer gets the better too."""
-    import torch
-
-    seconds = {}
-    for threads in dict.fromkeys((torch.get_num_threads(), 1)):
-        runs = []
-        # The first finds kernels and memory.
-        for _ in range(2):
-            begun = time.perf_counter()
-            _translate(scan, out, precision, threads)
-            runs.append(time.perf_counter() - begun)
-        seconds[threads] = min(runs)
-    return min(seconds, key=seconds.__getitem__)
+def _with_threads(threads: int, run: Callable[[], None]) -> None:
+    with torch_threads(threads):
+        run()
 
 
-def _translate(scan: Path, out: Path, precision: str, threads: int) -> None:
+def _translate(scan: Path, out: Path, precision: str) -> None:
     from medgan.commands.console import Console
     from medgan.commands.translate import translate
 
-    with torch_threads(threads):
-        translate(
-            scan, model=MODEL, out=out, device="cpu", precision=precision, overwrite=True, console=Console(quiet=True)
-        )
+    translate(
+        scan, model=MODEL, out=out, device="cpu", precision=precision, overwrite=True, console=Console(quiet=True)
+    )

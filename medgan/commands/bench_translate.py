@@ -8,8 +8,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from medgan.commands.bench_case import Deviation, Figure, compared, left_out, stated
 from medgan.commands.bench_settings import BFLOAT16_ABSENT, BenchRequest, require_peer
+from medgan.commands.bench_threads import fastest_threads, torch_threads
 from medgan.commands.bench_timing import Side, in_turns
 
 if TYPE_CHECKING:
@@ -296,38 +296,12 @@ def _run(translator: Translator, prepared: Case, threads: int, timeline: _Timeli
 
 
 def _best_threads(request: BenchRequest, bundle: ModelBundle[Any], prepared: Case) -> int:
-    """Return the number of threads that medgan's patch is faster with, one or all, as the peer gets the better too."""
-    import torch
-
+    """Return the number of threads that one patch is faster with, in the faster precision."""
     from medgan.inference.translator import Translator
 
-    every = torch.get_num_threads()
     translator = Translator(bundle, precision=request.precisions[-1])
     piece = _first_patch(prepared, bundle.facts.patch.shape)
-    seconds = {}
-    for threads in dict.fromkeys((every, 1)):
-        with torch_threads(threads):
-            runs = []
-            # The first finds kernels and memory.
-            for _ in range(3):
-                begun = time.perf_counter()
-                translator.normalized(piece)
-                runs.append(time.perf_counter() - begun)
-            seconds[threads] = min(runs)
-    return min(seconds, key=seconds.__getitem__)
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Let torch work with so many threads meanwhile."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return fastest_threads(lambda: translator.normalized(piece))
 
 
 def _first_patch(prepared: Case, patch: tuple[int, int, int]) -> Case:

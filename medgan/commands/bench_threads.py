@@ -1,0 +1,39 @@
+"""How many threads a side of a comparison works with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+RUNS = 3
+"""Runs with each number of threads, of which the first finds kernels and memory and the fastest counts."""
+
+
+def fastest_threads(run: Callable[[], object]) -> int:
+    """Return the number of threads that medgan is faster with, one or all, as the peer gets the better too."""
+    import torch
+
+    seconds = {}
+    for threads in dict.fromkeys((torch.get_num_threads(), 1)):
+        with torch_threads(threads):
+            runs = []
+            for _ in range(RUNS):
+                begun = time.perf_counter()
+                run()
+                runs.append(time.perf_counter() - begun)
+        seconds[threads] = min(runs)
+    return min(seconds, key=seconds.__getitem__)
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch work with so many threads meanwhile."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
