@@ -236,8 +236,7 @@ def write_plot(facts: dict[str, Any], path: Path, *, overwrite: bool) -> None:
     picture = growth_chart(
         voxels=growth["voxels"],
         seconds_a_patch=growth["seconds_a_patch"],
-        # Results of before measured memory on the same volumes.
-        memory_voxels=growth.get("memory_voxels", growth["voxels"]),
+        memory_voxels=growth["memory_voxels"],
         memory_beyond_mb=growth["memory_beyond_mb"],
         title=f"{facts['machine']['processor']}, {growth['precision']}, patches of {growth['patch']}",
     )

@@ -100,11 +100,12 @@ def machine_facts() -> dict[str, Any]:
 
     from medgan.runs import machine
     from medgan.training.precision import processor_flags
+    from medgan.volume.side_by_side import usable_cores
 
     facts = machine()
     known = processor_flags()
     sets = list(dict.fromkeys(words for flag, words in _INSTRUCTIONS.items() if flag in known))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     threads = torch.get_num_threads()
     return {

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from medgan.commands.case_table import columns_of, read_case_table
 from medgan.commands.console import Console
 from medgan.commands.evaluate import evaluate
-from medgan.commands.parallel import each_done, usable_cores
+from medgan.commands.parallel import each_done
 from medgan.errors import CohortError, MedganError, OutputError
+from medgan.volume.side_by_side import usable_cores
 
 if TYPE_CHECKING:
     from medgan.evaluation.cohort_table import CohortTable

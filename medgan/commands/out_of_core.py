@@ -70,10 +70,10 @@ def translate_blocks(
     """
     from medgan.commands.devices import resolve_device
     from medgan.commands.out_of_core_store import BlockStore, require_apart, rounded
-    from medgan.commands.parallel import usable_cores
     from medgan.formats.chunked import open_chunked
     from medgan.inference.bundle import find_bundle
     from medgan.inference.contrast_translation import ContrastTranslator
+    from medgan.volume.side_by_side import usable_cores
 
     if model is None:
         raise SettingsError("A stack needs a model of the task em_contrast: name its folder by --model.")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medgan.geometry import Box
 from medgan.volume import LabelMap, Quantity, Volume
 from medgan.volume.resample import resample_labels
 
@@ -88,10 +86,5 @@ def _window(volume: Volume, body: LabelMap) -> tuple[float, float]:
 
 def _near(volume: Volume, body: LabelMap) -> Volume:
     """Return the part of an image where a label map of the body may hold something: no voxel beyond needs a look."""
-    ends = product(*((-0.5, n - 0.5) for n in body.grid.shape))
-    corners = volume.grid.index(body.grid.world(list(ends)))
-    box = Box(
-        tuple(np.floor(corners.min(axis=0)).astype(int)),
-        tuple(np.ceil(corners.max(axis=0)).astype(int) + 1),
-    )
-    return volume.read(box.intersection(volume.grid.box)) if box.intersects(volume.grid.box) else volume
+    box, whole = volume.grid.box_around(body.grid), volume.grid.box
+    return volume.read(box.intersection(whole)) if box.intersects(whole) else volume

@@ -19,12 +19,12 @@ from medgan.commands.console import Console
 from medgan.commands.ingest_report import IngestRow, write_ingest_report
 from medgan.commands.out_of_core_hands import Hands
 from medgan.commands.out_of_core_run import Tally, done_by
-from medgan.commands.parallel import usable_cores
 from medgan.commands.preparation_settings import read_preparation
 from medgan.errors import CohortError, OutputError, SettingsError
 from medgan.inference.block_manifest import BlockManifest
 from medgan.inference.block_work import Do
 from medgan.preprocessing.recipe import Recipe
+from medgan.volume.side_by_side import usable_cores
 
 if TYPE_CHECKING:
     from medgan.cohort import Manifest

@@ -205,7 +205,7 @@ def pairs_for_test(parts: Sequence[Part]) -> list[tuple[Part, CaseEntry, CaseEnt
 def prepare_step(study: Study) -> None:
     """Prepare the training images of both domains, and the source images of the validation subjects."""
     from medgan.commands.cohort_data import prepared_cases
-    from medgan.commands.parallel import usable_cores
+    from medgan.volume.side_by_side import usable_cores
 
     study.folder.mkdir(parents=True, exist_ok=True)
     jobs = study.threads or usable_cores()

@@ -12,13 +12,13 @@ from typing import Any
 from medgan.commands.console import Console
 from medgan.commands.out_of_core_hands import Hands
 from medgan.commands.out_of_core_run import Tally, done_by
-from medgan.commands.parallel import usable_cores
 from medgan.commands.translate import TrustOptions, chosen_bundle, translate
 from medgan.commands.translate_files import OutputPaths
 from medgan.commands.translate_list import ListedImage, listed_images
 from medgan.errors import MedganError, OutputError, SettingsError
 from medgan.inference.block_manifest import BlockManifest
 from medgan.inference.block_work import Do
+from medgan.volume.side_by_side import usable_cores
 
 MANIFEST, SUMMARY_FILE = "translation.manifest", "summary.csv"
 TRIES = 1

@@ -168,6 +168,19 @@ class Grid:
         ends = [(0, n - 1) for n in self.shape]
         return self.world([(i, j, k) for i in ends[0] for j in ends[1] for k in ends[2]])
 
+    def box_around(self, other: Grid) -> Box:
+        """Return a box of this grid's voxels that holds all of ``other``; it may reach beyond the grid.
+
+        Examples
+        --------
+        >>> Grid.axis_aligned((8, 8, 8), spacing=(1, 1, 1)).box_around(Grid.axis_aligned((2, 2, 2), spacing=(3, 3, 3)))
+        Box(start_ijk=(-2, -2, -2), stop_ijk=(6, 6, 6))
+        """
+        ends = [(-0.5, n - 0.5) for n in other.shape]
+        edges = self.index(other.world([(i, j, k) for i in ends[0] for j in ends[1] for k in ends[2]]))
+        start, stop = np.floor(edges.min(axis=0)).astype(int), np.ceil(edges.max(axis=0)).astype(int) + 1
+        return Box(tuple(start.tolist()), tuple(stop.tolist()))
+
     def displacement_from(self, other: Grid) -> float:
         """Return the largest displacement of a corner between two grids of one shape, in voxels of the smaller spacing.
 

@@ -133,8 +133,13 @@ class PatchDiscriminator(nn.Module):
             elif index == 0:
                 hidden = convolve_blocks(hidden, convolution.weight, convolution.bias)  # type: ignore[arg-type]
             else:
-                stride = 2 if index < self.layers else 1
-                hidden = convolve_halves_exactly(hidden, convolution.weight, convolution.bias, stride=stride, padding=1)  # type: ignore[arg-type]
+                hidden = convolve_halves_exactly(
+                    hidden,
+                    convolution.weight,  # type: ignore[arg-type]
+                    convolution.bias,  # type: ignore[arg-type]
+                    stride=convolution.stride,  # type: ignore[arg-type]
+                    padding=1,
+                )
             normalize = index > 0 and self.normalization == "instance"
             hidden = activated_norm(hidden, slope=_SLOPE) if normalize else F.leaky_relu(hidden, _SLOPE)
         verdict = self.verdict

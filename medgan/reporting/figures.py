@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medgan.errors import ReportError
-from medgan.geometry import axis_map_to, bounding_box
+from medgan.geometry import axis_map_to, bounding_box, nearest_voxel
 from medgan.reporting.panel import Panel
 from medgan.reporting.png import png_bytes
 from medgan.volume import LabelMap, Volume
@@ -165,28 +165,7 @@ def _default_point(volume: Volume, mask: LabelMap | None) -> npt.NDArray[np.floa
         raise ReportError("A figure centered on a mask needs a voxel in the mask: found none.")
     counts = (np.count_nonzero(inside, axis=axes) for axes in ((1, 2), (0, 2), (0, 1)))
     center_ijk = np.array([np.average(np.arange(len(count)), weights=count) for count in counts])
-    return mask.grid.world(_nearest_ijk(inside, center_ijk, mask.grid.affine[:3, :3]))
-
-
-def _nearest_ijk(
-    mask: npt.NDArray[np.bool_], point_ijk: npt.NDArray[np.float64], axes: npt.NDArray[np.float64]
-) -> npt.NDArray[np.intp]:
-    """Return the voxel of a mask, which has one, that lies nearest in mm to a point within the array."""
-    shortest_mm = float(np.linalg.svd(axes, compute_uv=False)[-1])
-    width = 1
-    while True:
-        start = np.maximum(np.rint(point_ijk).astype(int) - width, 0)
-        found = np.argwhere(mask[tuple(slice(low, low + 2 * width + 1) for low in start)]) + start
-        if len(found) == 0:
-            width *= 2
-            continue
-        distance_mm = np.linalg.norm((found - point_ijk) @ axes.T, axis=1)
-        nearest = int(distance_mm.argmin())
-        # No voxel beyond the searched ones can be nearer, once they reach this far.
-        needed = int(np.ceil(distance_mm[nearest] / shortest_mm)) + 1
-        if needed <= width:
-            return np.asarray(found[nearest])
-        width = needed
+    return mask.grid.world(nearest_voxel(inside, center_ijk, axes=mask.grid.affine[:3, :3]))
 
 
 def _span_mm(volume: Volume | LabelMap, point: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

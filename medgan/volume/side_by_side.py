@@ -13,12 +13,19 @@ MOST_THREADS = 4
 """Beyond it the memory's bandwidth is the bound."""
 
 
+def usable_cores() -> int:
+    """Return the number of cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def usable_threads() -> int:
     """Return the number of cores that this process may run on, at most :data:`MOST_THREADS`.
 
     ``OMP_NUM_THREADS`` bounds it too, as it does linear algebra: it is how one of several processes is told its share.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     told = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(MOST_THREADS, cores, int(told) if told.isdecimal() else cores))
 

@@ -9,8 +9,9 @@ from operator import mul
 
 import pytest
 
-from medgan.commands.parallel import each_done, usable_cores
+from medgan.commands.parallel import each_done
 from medgan.errors import CohortError
+from medgan.volume.side_by_side import usable_cores
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 50])

@@ -231,3 +231,28 @@ def test_numpy_shape_becomes_plain_integers():
 
 def test_description_names_shape_spacing_unit_and_origin():
     assert PLAIN.describe() == "10 x 12 x 8 voxels of 2 x 2 x 3 mm from (-10.0, 5.0, 0.0)"
+
+
+def test_a_box_around_another_grid_holds_every_voxel_of_it():
+    generator = np.random.default_rng(5)
+    for _ in range(20):
+        grids = []
+        for _ in range(2):
+            affine = np.eye(4)
+            affine[:3, :3] = np.diag(generator.uniform(0.5, 4, 3)) @ (
+                np.eye(3) + 0.2 * generator.standard_normal((3, 3))
+            )
+            affine[:3, 3] = generator.uniform(-20, 20, 3)
+            grids.append(Grid(tuple(generator.integers(1, 9, 3).tolist()), affine))
+        one, other = grids
+        box = one.box_around(other)
+        points = generator.uniform(-0.5, np.asarray(other.shape) - 0.5, (200, 3))
+        inside = one.index(other.world(points))
+        assert (inside >= np.asarray(box.start_ijk)).all()
+        assert (inside <= np.asarray(box.stop_ijk) - 1).all()
+        # Half a voxel more than the outermost centers, and no more than two voxels beyond that.
+        ends = one.index(other.world(np.stack([np.array([i, j, k]) for i in (-0.5, other.shape[0] - 0.5)
+                                               for j in (-0.5, other.shape[1] - 0.5)
+                                               for k in (-0.5, other.shape[2] - 0.5)])))  # fmt: skip
+        assert (ends.min(axis=0) - np.asarray(box.start_ijk) < 1).all()
+        assert (np.asarray(box.stop_ijk) - ends.max(axis=0) < 2 + 1e-9).all()
