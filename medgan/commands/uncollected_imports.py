@@ -15,7 +15,7 @@ def uncollected_imports() -> Iterator[None]:
     Notes
     -----
     Python looks through all objects again and again while an import makes half a million of them, none of which is
-    garbage: a quarter of the import's time. Afterwards they are frozen (``gc.freeze``), so that no later search looks
+    garbage: three tenths of the import's time. Afterwards they are frozen (``gc.freeze``), so that no later search looks
     at them either. Only the first such import of a process does so, because freezing keeps what is garbage by then.
     """
     if "torch" in sys.modules or not gc.isenabled():
