@@ -15,8 +15,8 @@ def uncollected_imports() -> Iterator[None]:
     Notes
     -----
     Python looks through all objects again and again while an import makes half a million of them, none of which is
-    garbage: three tenths of the import's time. Afterwards they are frozen (``gc.freeze``), so that no later search looks
-    at them either. Only the first such import of a process does so, because freezing keeps what is garbage by then.
+    garbage: a third of the import's time. Afterwards they are frozen (``gc.freeze``), so that no later search looks at
+    them either. Only the first such import of a process does so, because freezing keeps what is garbage by then.
     """
     if "torch" in sys.modules or not gc.isenabled():
         yield

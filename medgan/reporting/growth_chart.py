@@ -63,7 +63,7 @@ def growth_chart(
         axes.set_xscale("log", base=2)
         axes.set_xticks(ticks, labels=[f"{round(float(at), 2):g}x" for at in ticks])
         axes.minorticks_off()
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.12 * axes.get_ylim()[1])
         axes.set_xlabel(f"voxels (1x = {first / 1e6:.2f} million)", fontsize=8)
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.3)

@@ -5,6 +5,7 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from medgan.errors import GeometryError, ReportError
 from medgan.geometry import AxisMap, Grid
@@ -246,3 +247,17 @@ def test_the_center_of_a_mask_is_its_voxel_nearest_to_the_mean(seed):
     found = _default_point(corner(), mask)
     assert inside[tuple(np.rint(mask.grid.index(found)).astype(int))]
     assert np.linalg.norm(found - places.mean(axis=0)) == pytest.approx(distance.min(), abs=1e-6)
+
+
+def test_the_mark_keeps_its_color_among_many_grays():
+    # Every gray there is, evenly, as in a scan with noise: the few pixels of the mark must not be given up for them.
+    values = np.random.default_rng(4).uniform(-300, 500, (60, 60, 60)).astype(np.float32)
+    synthetic = Volume(
+        values,
+        Grid.axis_aligned((60, 60, 60), spacing=(2, 2, 2)),
+        Quantity.HOUNSFIELD,
+        Provenance(is_synthetic=True),
+    )
+    png = three_planes([Panel(synthetic, "Result", (-300, 500))])
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+    assert (np.abs(pixels - (255, 176, 0)).max(axis=2) < 25).sum() > 50
