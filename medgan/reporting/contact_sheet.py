@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from medgan.errors import ReportError
 from medgan.geometry import axis_map_to
-from medgan.reporting.figures import AMBER, INK, PAPER
 from medgan.reporting.png import png_bytes
+from medgan.reporting.sheet import AMBER, INK, PAPER
 from medgan.volume import LabelMap, Volume
 
 Pixels = npt.NDArray[np.uint8]

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medgan.errors import ReportError
-from medgan.reporting.figures import INK, PAPER
 from medgan.reporting.png import png_bytes
+from medgan.reporting.sheet import INK, PAPER
 
 SIDE_INCH, HEAD_INCH = 2.5, 0.35
 MOST_COLUMNS = 4

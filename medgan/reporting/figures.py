@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,23 +11,19 @@ import numpy.typing as npt
 from medgan.errors import ReportError
 from medgan.geometry import axis_map_to, bounding_box, nearest_voxel
 from medgan.reporting.panel import Panel
-from medgan.reporting.png import png_bytes
+from medgan.reporting.sheet import AMBER, POINTS_PER_INCH, Anchor, Line, Pixels, Place, Sheet, Words
+from medgan.reporting.slice_pixels import SlicePixels, colored
 from medgan.volume import LabelMap, Volume
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap
-    from matplotlib.figure import Figure
 
 Point = Sequence[float]
 
 SYNTHETIC_MARK = "SYNTHETIC – not for diagnosis"
 
-PAPER, INK, AMBER = "#101214", "#e8eaed", "#ffb000"
-
 CELL_INCH, TALLEST_INCH = 2.5, 9.5
 GAP_INCH, LEFT_INCH, TOP_INCH, BOTTOM_INCH = 0.06, 0.36, 0.78, 0.46
+BAR_INCH = 0.09
 MARGIN_MM = 8.0
+CROSS_POINTS = 9
 
 
 @dataclass(frozen=True)
@@ -50,6 +45,24 @@ PLANES = (
     _Plane("coronal", 1, 0, 2, ("R", "L", "S", "I")),
     _Plane("sagittal", 0, 1, 2, ("A", "P", "S", "I")),
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cell:
+    """Where a slice lies on the page, in inches, and what stretch of the plane is seen there, in mm from the point."""
+
+    plane: _Plane
+    box: tuple[float, float, float, float]  # left, top, right, bottom
+    shown_columns_mm: tuple[float, float]  # left, right
+    shown_rows_mm: tuple[float, float]  # top, bottom
+
+    def place(self, across: float, down: float, *, points: tuple[float, float] = (0, 0)) -> Place:
+        """Return a place on the page: shares of the cell, and so many points further to the right and down."""
+        left, top, right, bottom = self.box
+        return (
+            left + across * (right - left) + points[0] / POINTS_PER_INCH,
+            top + down * (bottom - top) + points[1] / POINTS_PER_INCH,
+        )
 
 
 def three_planes(
@@ -88,20 +101,18 @@ def three_planes(
     Radiological display: the patient's right is at the image's left. Slices follow the array axes closest to the
     world's: on an oblique grid they are oblique, and no voxel is interpolated but for the pixels of the page.
     """
-    return png_bytes(three_planes_figure(panels, point_xyz=point_xyz, mask=mask, title=title, marks=marks))
+    return three_planes_sheet(panels, point_xyz=point_xyz, mask=mask, title=title, marks=marks).png()
 
 
-def three_planes_figure(
+def three_planes_sheet(
     panels: Sequence[Panel],
     *,
     point_xyz: Point | None = None,
     mask: LabelMap | None = None,
     title: str = "",
     marks: Sequence[Point] = (),
-) -> Figure:
-    """Return the Matplotlib figure of :func:`three_planes`."""
-    from matplotlib.figure import Figure
-
+) -> Sheet:
+    """Return the page of :func:`three_planes` before it is painted."""
     if not panels:
         raise ReportError("A figure needs at least one panel: found none.")
     point = np.asarray(_default_point(panels[0].volume, mask) if point_xyz is None else point_xyz, dtype=np.float64)
@@ -111,50 +122,34 @@ def three_planes_figure(
     heights = [size[plane.up] for plane in PLANES]
     width = max(size[0], size[1])
     inch = min(CELL_INCH / width, TALLEST_INCH / sum(heights))
-    figure_width = LEFT_INCH + len(panels) * (width * inch + GAP_INCH)
-    figure_height = TOP_INCH + sum(heights) * inch + 3 * GAP_INCH + BOTTOM_INCH
-    figure = Figure(figsize=(figure_width, figure_height), facecolor=PAPER)
-
-    def axes_at(left: float, top: float, across: float, down: float) -> Axes:
-        return figure.add_axes(
-            (
-                left / figure_width,
-                1 - (top + down) / figure_height,
-                across / figure_width,
-                down / figure_height,
-            )
-        )
-
-    figure.text(0.12 / figure_width, 1 - 0.2 / figure_height, title, color=INK, fontsize=11, weight="bold", va="center")
+    elements: list[Words | Line | Pixels] = [
+        Words(text=title, at=(0.12, 0.2), anchor="lm", points=11, bold=True),
+    ]
     for column, panel in enumerate(panels):
         left, top = LEFT_INCH + column * (width * inch + GAP_INCH), TOP_INCH
-        image = None
+        center = left + width * inch / 2
         for plane, height in zip(PLANES, heights):
-            axes = axes_at(left, top, width * inch, height * inch)
             middle = bounds[plane.across].mean()
-            axes.set(
-                xlim=(middle + width / 2, middle - width / 2),
-                ylim=bounds[plane.up],
-                xticks=[],
-                yticks=[],
-                facecolor="k",
+            cell = _Cell(
+                plane=plane,
+                box=(left, top, left + width * inch, top + height * inch),
+                shown_columns_mm=(middle + width / 2, middle - width / 2),
+                shown_rows_mm=(bounds[plane.up, 1], bounds[plane.up, 0]),
             )
-            axes.spines[:].set_visible(False)
-            axes.set_label(plane.name)
-            image = _draw_slice(axes, panel, plane, point) or image
-            _draw_letters(axes, plane, is_synthetic=panel.is_synthetic)
-            _draw_marks(axes, panel, plane, point, marks)
+            elements += [*_slice(cell, panel, point), *_letters(cell, is_synthetic=panel.is_synthetic)]
+            elements += _crosses(cell, panel, point, marks)
             if column == 0:
-                axes.set_ylabel(_position(plane, point), color=INK, fontsize=7.5, labelpad=4)
+                at = (left - 0.13, top + height * inch / 2)
+                elements.append(Words(text=_position(plane, point), at=at, anchor="mm", points=7.5, upward=True))
             top += height * inch + GAP_INCH
-        center = (left + width * inch / 2) / figure_width
-        for below, text, size_pt in ((0.44, panel.title, 9), (0.62, panel.label, 7.5)):
-            figure.text(center, 1 - below / figure_height, text, color=INK, fontsize=size_pt, ha="center", va="center")
-        if image is not None:
-            _draw_color_bar(
-                figure, image, axes_at(left + 0.2 * width * inch, top + 0.06, 0.6 * width * inch, 0.09), panel
-            )
-    return figure
+        for below, text, points in ((0.44, panel.title, 9), (0.62, panel.label, 7.5)):
+            elements.append(Words(text=text, at=(center, below), anchor="mm", points=points))
+        elements += _color_bar(center, top + 0.06, 0.6 * width * inch, panel)
+    return Sheet(
+        width=LEFT_INCH + len(panels) * (width * inch + GAP_INCH),
+        height=TOP_INCH + sum(heights) * inch + 3 * GAP_INCH + BOTTOM_INCH,
+        elements=elements,
+    )
 
 
 def _default_point(volume: Volume, mask: LabelMap | None) -> npt.NDArray[np.float64]:
@@ -195,92 +190,76 @@ def _bounds_mm(
     return shared
 
 
-def _draw_slice(axes: Axes, panel: Panel, plane: _Plane, point: npt.NDArray[np.float64]) -> Any:
-    volume = panel.volume
+def _slice(cell: _Cell, panel: Panel, point: npt.NDArray[np.float64]) -> Iterator[Pixels | Words]:
+    plane, volume = cell.plane, panel.volume
     index = int(np.floor(volume.grid.index(point)[plane.cut] + 0.5))
-    if not 0 <= index < volume.shape[plane.cut]:
-        axes.text(
-            0.5,
-            0.5,
-            "outside the\nfield of view",
-            transform=axes.transAxes,
-            color=INK,
-            fontsize=7,
-            ha="center",
-            va="center",
-        )
-        return None
+    is_seen = 0 <= index < volume.shape[plane.cut]
     # Taking the cut axis leaves (across, up) in array order for all three planes.
     # (An index, because `take` copies the whole of an array whose first axis is the fastest.)
-    pixels = np.asarray(volume.array[(slice(None),) * plane.cut + (index,)], dtype=np.float32).T
+    cut = (slice(None),) * plane.cut + (min(max(index, 0), volume.shape[plane.cut] - 1),)
+    values = np.asarray(volume.array[cut], dtype=np.float32).T
     span = _span_mm(volume, point)
-    # Enlarged voxels keep their edges; shrunk ones are averaged, since leaving some out would hide thin bone.
-    voxel_mm = min(volume.grid.spacing[plane.across], volume.grid.spacing[plane.up])
-    is_shrunk = voxel_mm / abs(np.subtract(*axes.get_xlim())) * axes.get_window_extent().width < 1
-    return axes.imshow(
-        pixels,
-        cmap=_signed_colors() if panel.diverging else "gray",
-        vmin=panel.window[0],
-        vmax=panel.window[1],
-        origin="lower",
-        extent=(*span[plane.across], *span[plane.up]),
-        interpolation="antialiased" if is_shrunk else "nearest",
-        aspect="auto",
+    paint = SlicePixels(
+        values=values if is_seen else np.full_like(values, np.nan),
+        rows_mm=(span[plane.up, 0], span[plane.up, 1]),
+        columns_mm=(span[plane.across, 0], span[plane.across, 1]),
+        shown_rows_mm=cell.shown_rows_mm,
+        shown_columns_mm=cell.shown_columns_mm,
+        window=panel.window,
+        diverging=panel.diverging,
     )
+    yield Pixels(box=cell.box, paint=paint)
+    if not is_seen:
+        yield Words(text="outside the\nfield of view", at=cell.place(0.5, 0.5), anchor="mm", points=7)
 
 
-def _draw_letters(axes: Axes, plane: _Plane, *, is_synthetic: bool) -> None:
-    # Bold on a dark box: thin outlined letters lose a stroke at this size, and an L that looks like an I is dangerous.
-    box = {"facecolor": "k", "alpha": 0.6, "linewidth": 0, "pad": 1.0}
+def _letters(cell: _Cell, *, is_synthetic: bool) -> Iterator[Words]:
+    # Bold on a dark box: thin letters lose a stroke at this size, and an L that looks like an I is dangerous.
     below = 12 if is_synthetic else 3
-    places = (((0, 0.5), (3, 0)), ((1, 0.5), (-3, 0)), ((0.5, 1), (0, -3)), ((0.5, 0), (0, below)))
-    alignment = (("left", "center"), ("right", "center"), ("center", "top"), ("center", "bottom"))
-    texts = [
-        *zip(plane.labels, places, alignment),
-        *([(SYNTHETIC_MARK, ((0.5, 0), (0, 2)), ("center", "bottom"))] if is_synthetic else []),
-    ]
-    for text, (xy, offset), (ha, va) in texts:
-        is_mark = text == SYNTHETIC_MARK
-        axes.annotate(
-            text,
-            xy,
-            xytext=offset,
-            xycoords="axes fraction",
-            textcoords="offset points",
-            color=AMBER if is_mark else INK,
-            fontsize=6.5 if is_mark else 8,
-            weight="bold",
-            ha=ha,
-            va=va,
-            bbox=box,
-        )
+    places: tuple[tuple[Place, Place, Anchor], ...] = (
+        ((0, 0.5), (3, 0), "lm"),
+        ((1, 0.5), (-3, 0), "rm"),
+        ((0.5, 0), (0, 3), "mt"),
+        ((0.5, 1), (0, -below), "mb"),
+    )
+    for letter, (share, points, anchor) in zip(cell.plane.labels, places):
+        yield Words(text=letter, at=cell.place(*share, points=points), anchor=anchor, points=8, bold=True, boxed=True)
+    if is_synthetic:
+        at = cell.place(0.5, 1, points=(0, -2))
+        yield Words(text=SYNTHETIC_MARK, at=at, anchor="mb", points=6.5, color=AMBER, bold=True, boxed=True)
 
 
-def _draw_marks(
-    axes: Axes, panel: Panel, plane: _Plane, point: npt.NDArray[np.float64], marks: Sequence[Point]
-) -> None:
-    grid = panel.volume.grid
+def _crosses(cell: _Cell, panel: Panel, point: npt.NDArray[np.float64], marks: Sequence[Point]) -> Iterator[Line]:
+    plane, grid = cell.plane, panel.volume.grid
     for mark in marks:
         offset = (grid.index(mark) - grid.index(point)) * np.asarray(grid.spacing)
-        if abs(offset[plane.cut]) <= grid.spacing[plane.cut] / 2:
-            axes.plot(offset[plane.across], offset[plane.up], "+", color=AMBER, markersize=9, markeredgewidth=1.2)
+        if abs(offset[plane.cut]) > grid.spacing[plane.cut] / 2:
+            continue
+        (left, right), (top, bottom) = cell.shown_columns_mm, cell.shown_rows_mm
+        share = ((offset[plane.across] - left) / (right - left), (offset[plane.up] - top) / (bottom - top))
+        if not 0 <= min(share) <= max(share) <= 1:
+            continue
+        for reach in ((CROSS_POINTS / 2, 0.0), (0.0, CROSS_POINTS / 2)):
+            ends = [cell.place(*share, points=(sign * reach[0], sign * reach[1])) for sign in (-1, 1)]
+            yield Line(start=ends[0], end=ends[1], points=1.2, color=AMBER)
 
 
-def _draw_color_bar(figure: Figure, image: Any, axes: Axes, panel: Panel) -> None:
+def _color_bar(center: float, top: float, width: float, panel: Panel) -> Iterator[Pixels | Line | Words]:
+    left, right, bottom = center - width / 2, center + width / 2, top + BAR_INCH
     low, high = panel.window
-    bar = figure.colorbar(image, cax=axes, orientation="horizontal")
-    bar.outline.set_edgecolor(INK)
-    bar.outline.set_linewidth(0.4)
-    ticks = [low, (low + high) / 2, high]
-    bar.set_ticks(ticks, labels=[f"{t:g}".replace("-", "\N{MINUS SIGN}") for t in ticks])
-    axes.tick_params(colors=INK, labelsize=6.5, length=2, width=0.4, pad=1.5)
 
+    def paint(shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        values = np.broadcast_to(np.linspace(low, high, shape[1]), shape)
+        return colored(values, panel.window, diverging=panel.diverging)
 
-def _signed_colors() -> Colormap:
-    """Return blue, black, orange: distinct to the color-blind, and no difference does not glare on a dark page."""
-    from matplotlib.colors import LinearSegmentedColormap
-
-    return LinearSegmentedColormap.from_list("signed", ["#9be7ff", "#1f7fe0", "#000000", "#e0601f", "#ffe08a"])
+    yield Pixels(box=(left, top, right, bottom), paint=paint)
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    for start, end in zip(corners, corners[1:] + corners[:1]):
+        yield Line(start=start, end=end, points=0.4)
+    for at, value in ((left, low), (center, (low + high) / 2), (right, high)):
+        yield Line(start=(at, bottom), end=(at, bottom + 2 / POINTS_PER_INCH), points=0.4)
+        text = f"{value:g}".replace("-", "\N{MINUS SIGN}")
+        yield Words(text=text, at=(at, bottom + 4 / POINTS_PER_INCH), anchor="mt", points=6.5)
 
 
 def _position(plane: _Plane, point: npt.NDArray[np.float64]) -> str:

@@ -1,8 +1,9 @@
-"""From a Matplotlib figure to the bytes of a small PNG, the same bytes every time."""
+"""From a figure or a page to the bytes of a small PNG, the same bytes every time."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 DOTS_PER_INCH = (110, 96, 84, 72)
 
@@ -24,30 +26,74 @@ PACKING = 6
 
 
 def png_bytes(figure: Figure) -> bytes:
-    """Return a figure as a PNG of 256 colors, without metadata.
+    """Return a Matplotlib figure as a PNG; see :func:`small_png`.
 
     Notes
     -----
-    Figures are made as objects, never by ``pyplot``: nothing global is left behind, and threads do not meet. The 256
-    colors are chosen for each figure by median cut without dithering: fine for reading, not for measuring a pixel. What
-    is colored counts for at least 3 % of the pixels, so that a mark in an image of many grays keeps its color. A
-    figure that is larger than 400 kB is drawn again with fewer dots, down to 72 an inch.
+    Figures are made as objects, never by ``pyplot``: nothing global is left behind, and threads do not meet.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
 
-    for dots in DOTS_PER_INCH:
-        figure.set_dpi(dots)
+    def painted(dots_per_inch: int) -> npt.NDArray[np.uint8]:
+        figure.set_dpi(dots_per_inch)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
-        pixels = np.asarray(canvas.buffer_rgba())[..., :3]
-        counted = Image.fromarray(np.concatenate((pixels, _rare_colors(pixels))))
-        image = counted.quantize(256, dither=Image.Dither.NONE).crop((0, 0, pixels.shape[1], pixels.shape[0]))
+        return np.asarray(canvas.buffer_rgba())[..., :3]
+
+    return small_png(painted)
+
+
+def small_png(
+    painted: Callable[[int], npt.NDArray[np.uint8]], *, palette: npt.NDArray[np.uint8] | None = None
+) -> bytes:
+    """Return a page as a PNG of 256 colors, without metadata.
+
+    Parameters
+    ----------
+    painted : callable
+        Given dots per inch, returns the page, (rows, columns, 3) uint8.
+    palette : (256, 3) uint8, optional
+        Every pixel gets the nearest of these colors.
+
+    Notes
+    -----
+    Without a palette the colors are chosen for each page by median cut without dithering: fine for reading, not for
+    measuring a pixel. What is colored counts for at least 3 % of the pixels then, so that a mark in an image of many
+    grays keeps its color. A page that is larger than 400 kB is drawn again with fewer dots, down to 72 an inch.
+    """
+
+    for dots in DOTS_PER_INCH:
+        pixels = painted(dots)
+        image = _chosen_colors(pixels) if palette is None else _given_colors(pixels, palette)
         buffer = io.BytesIO()
         image.save(buffer, "PNG", compress_level=PACKING)
         if buffer.tell() <= LARGEST_BYTES:
             break
     return buffer.getvalue()
+
+
+def _given_colors(pixels: npt.NDArray[np.uint8], palette: npt.NDArray[np.uint8]) -> Image:
+    from PIL import Image
+
+    # Pillow rounds to 64 levels before it looks for the nearest color: enough for all but grays.
+    is_gray = (pixels[..., 0] == pixels[..., 1]) & (pixels[..., 1] == pixels[..., 2])
+    grays = np.abs(palette.astype(np.int16)[None] - np.arange(256, dtype=np.int16)[:, None, None]).sum(axis=2)
+    numbers = grays.argmin(axis=1).astype(np.uint8)[pixels[..., 0]]
+    if not is_gray.all():
+        colors = Image.new("P", (1, 1))
+        colors.putpalette(palette.tobytes())
+        colored = Image.fromarray(pixels[~is_gray][None]).quantize(palette=colors, dither=Image.Dither.NONE)
+        numbers[~is_gray] = np.asarray(colored)[0]
+    image = Image.fromarray(numbers, "P")
+    image.putpalette(palette.tobytes())
+    return image
+
+
+def _chosen_colors(pixels: npt.NDArray[np.uint8]) -> Image:
+    from PIL import Image
+
+    counted = Image.fromarray(np.concatenate((pixels, _rare_colors(pixels))))
+    return counted.quantize(256, dither=Image.Dither.NONE).crop((0, 0, pixels.shape[1], pixels.shape[0]))
 
 
 def _rare_colors(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

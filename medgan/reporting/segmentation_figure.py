@@ -10,9 +10,9 @@ import numpy.typing as npt
 from medgan.errors import ReportError
 from medgan.geometry import axis_map_to
 from medgan.reporting.charts import COLORS
-from medgan.reporting.figures import AMBER, INK, PAPER
 from medgan.reporting.panel import Panel
 from medgan.reporting.png import png_bytes
+from medgan.reporting.sheet import AMBER, INK, PAPER
 from medgan.volume import LabelMap
 
 COLUMN_INCH, ROW_INCH, HEAD_INCH, FOOT_INCH = 3.0, 3.0, 0.55, 0.5

@@ -9,8 +9,10 @@ from PIL import Image
 
 from medgan.errors import GeometryError, ReportError
 from medgan.geometry import AxisMap, Grid
-from medgan.reporting.figures import SYNTHETIC_MARK, _default_point, three_planes, three_planes_figure
+from medgan.reporting.figures import SYNTHETIC_MARK, _default_point, three_planes, three_planes_sheet
 from medgan.reporting.panel import Panel, error_panel, percentile_window
+from medgan.reporting.sheet import Line, Pixels, Words
+from medgan.reporting.slice_pixels import SlicePixels
 from medgan.volume import LabelMap, Provenance, Quantity, Volume
 
 # 60 x 48 x 45 mm around the world's origin: no two extents are equal, so a swap of axes shows.
@@ -43,15 +45,35 @@ def orange_center(png, rows):
     return found
 
 
-def planes_of(figure):
-    """Return the axes that show slices, without the color bars."""
-    return [axes for axes in figure.axes if axes.get_label() in ("axial", "coronal", "sagittal")]
+def planes_of(sheet):
+    """Return the rectangles that show slices, without the color bars."""
+    return [e for e in sheet.elements if isinstance(e, Pixels) and isinstance(e.paint, SlicePixels)]
 
 
-def cells(figure):
-    """Return the rectangles of the three planes, from the top left, in shares of the figure."""
-    boxes = [axes.get_position() for axes in planes_of(figure)]
-    return [(b.x0, 1 - b.y1, b.x1, 1 - b.y0) for b in boxes[:3]]
+def cells(sheet):
+    """Return the rectangles of the first column's planes, in shares of the page."""
+    size = (sheet.width, sheet.height) * 2
+    return [tuple(edge / length for edge, length in zip(each.box, size)) for each in planes_of(sheet)[:3]]
+
+
+def within(sheet, kind):
+    """Return the elements of a kind that lie in each plane, and those that lie in none."""
+    planes, found = planes_of(sheet), {}
+    for element in sheet.elements:
+        if not isinstance(element, kind):
+            continue
+        x, y = element.at if kind is Words else np.mean((element.start, element.end), axis=0)
+        inside = [
+            i
+            for i, (left, top, right, bottom) in enumerate(p.box for p in planes)
+            if left < x < right and top < y < bottom
+        ]
+        found.setdefault(inside[0] if inside else None, []).append(element)
+    return [found.get(i, []) for i in range(len(planes))], found.get(None, [])
+
+
+def shown_mm(plane, axis):
+    return getattr(plane.paint, f"shown_{axis}_mm")
 
 
 def panel(volume, **options):
@@ -63,7 +85,7 @@ def test_every_octant_is_at_its_place(right, anterior, superior):
     panels = [panel(corner(right, anterior, superior))]
     point = [10 if s else -10 for s in (right, anterior, superior)]
     png = three_planes(panels, point_xyz=point)
-    axial, coronal, sagittal = orange_center(png, cells(three_planes_figure(panels, point_xyz=point)))
+    axial, coronal, sagittal = orange_center(png, cells(three_planes_sheet(panels, point_xyz=point)))
     # Radiological display: the patient's right is at the left, anterior and superior are up; sagittal: anterior left.
     assert (axial[0] < 0.5) == (coronal[0] < 0.5) == right
     assert (axial[1] < 0.5) == anterior == (sagittal[0] < 0.5)
@@ -94,45 +116,58 @@ def test_the_same_bytes_twice_and_small():
     assert b"matplotlib" not in png.lower()
 
 
-def texts(figure):
-    """Return all texts of the figure itself, and one list for each plane."""
-    return [t.get_text() for t in figure.texts], [[t.get_text() for t in axes.texts] for axes in planes_of(figure)]
+def texts(sheet):
+    """Return the words beside the planes, those that run upward, and one list for each plane."""
+    planes, beside = within(sheet, Words)
+    level, upward = ([w.text for w in beside if w.upward is value] for value in (False, True))
+    return level, upward, [[w.text for w in words] for words in planes]
 
 
 def test_labels():
-    figure = three_planes_figure([panel(corner())], point_xyz=(10, -5, 0), title="Case 7")
-    above, planes = texts(figure)
-    assert above == ["Case 7", "phantom", "\N{MINUS SIGN}100 to 100"]
+    above, beside, planes = texts(three_planes_sheet([panel(corner())], point_xyz=(10, -5, 0), title="Case 7"))
+    low, high = "\N{MINUS SIGN}100", "100"
+    assert above == ["Case 7", "phantom", f"{low} to {high}", low, "0", high]
     assert planes == [["R", "L", "A", "P"], ["R", "L", "S", "I"], ["A", "P", "S", "I"]]
-    assert [axes.get_ylabel() for axes in figure.axes[:3]] == ["axial, S 0 mm", "coronal, P 5 mm", "sagittal, R 10 mm"]
+    assert beside == ["axial, S 0 mm", "coronal, P 5 mm", "sagittal, R 10 mm"]
 
 
 def test_letters_stand_where_they_say():
-    axes = three_planes_figure([panel(corner())], point_xyz=(0, 0, 0)).axes[0]
-    assert {t.get_text(): t.xy for t in axes.texts} == {"R": (0, 0.5), "L": (1, 0.5), "A": (0.5, 1), "P": (0.5, 0)}
-    # Data coordinates are mm toward R and A: R is larger and must be at the left end.
-    assert axes.get_xlim()[0] > axes.get_xlim()[1]
-    assert axes.get_ylim()[0] < axes.get_ylim()[1]
+    sheet = three_planes_sheet([panel(corner())], point_xyz=(0, 0, 0))
+    axial = planes_of(sheet)[0]
+    left, top, right, bottom = axial.box
+    middle = ((left + right) / 2, (top + bottom) / 2)
+    points = 3 / 72
+    assert {w.text: w.at for w in within(sheet, Words)[0][0]} == {
+        "R": pytest.approx((left + points, middle[1])),
+        "L": pytest.approx((right - points, middle[1])),
+        "A": pytest.approx((middle[0], top + points)),
+        "P": pytest.approx((middle[0], bottom - points)),
+    }
+    # Coordinates are mm toward R and A: R is larger and must be at the left, A is larger and must be at the top.
+    assert shown_mm(axial, "columns")[0] > shown_mm(axial, "columns")[1]
+    assert shown_mm(axial, "rows")[0] > shown_mm(axial, "rows")[1]
 
 
 def test_the_synthetic_mark_is_on_every_plane_of_a_synthetic_panel():
     real = corner()
     made = Volume(real.array, GRID, real.quantity, Provenance().synthesized("translate"))
-    _, planes = texts(three_planes_figure([panel(real), panel(made), panel(real, synthetic=True)]))
+    _, _, planes = texts(three_planes_sheet([panel(real), panel(made), panel(real, synthetic=True)]))
     assert [SYNTHETIC_MARK in labels for labels in planes] == [False] * 3 + [True] * 6
     assert panel(made, synthetic=False).is_synthetic
 
 
 def test_voxels_keep_their_proportions_and_columns_their_scale():
     small = Volume(np.ones((10, 10, 10)), Grid.axis_aligned((10, 10, 10), spacing=(1, 2, 3)), Quantity.DIFFERENCE)
-    figure = three_planes_figure([panel(corner()), panel(small)], point_xyz=(4, 4, 4))
-    figure.draw_without_rendering()
+    sheet = three_planes_sheet([panel(corner()), panel(small)], point_xyz=(4, 4, 4))
     scales = []
-    for axes in planes_of(figure):
-        box = axes.get_window_extent()
-        scales += [box.width / np.ptp(axes.get_xlim()), box.height / np.ptp(axes.get_ylim())]
+    for plane in planes_of(sheet):
+        left, top, right, bottom = plane.box
+        scales += [
+            (right - left) / np.ptp(shown_mm(plane, "columns")),
+            (bottom - top) / np.ptp(shown_mm(plane, "rows")),
+        ]
     assert scales == pytest.approx([scales[0]] * 12)
-    assert planes_of(figure)[0].get_xlim() == planes_of(figure)[3].get_xlim()
+    assert shown_mm(planes_of(sheet)[0], "columns") == shown_mm(planes_of(sheet)[3], "columns")
 
 
 def test_the_mask_sets_center_and_stretch():
@@ -140,28 +175,37 @@ def test_the_mask_sets_center_and_stretch():
     inside[4:6, 4:20, 3:12] = 1
     inside[24:26, 4:20, 3:12] = 1
     mask = LabelMap(inside, GRID)
-    figure = three_planes_figure([panel(corner())], mask=mask)
+    sheet = three_planes_sheet([panel(corner())], mask=mask)
     # The center of two legs lies between them: the nearest voxel of a leg is taken.
-    at = figure.axes[2].get_ylabel()
-    assert at in ("sagittal, L 19 mm", "sagittal, R 19 mm")
-    whole = three_planes_figure([panel(corner())])
-    assert np.ptp(figure.axes[1].get_ylim()) == 9 * 3 + 2 * 8 < np.ptp(whole.axes[1].get_ylim()) == 45
+    _, beside, _ = texts(sheet)
+    assert beside[2] in ("sagittal, L 19 mm", "sagittal, R 19 mm")
+    whole = three_planes_sheet([panel(corner())])
+    heights = [np.ptp(shown_mm(planes_of(each)[1], "rows")) for each in (sheet, whole)]
+    assert heights == [9 * 3 + 2 * 8, 45]
 
 
 def test_a_panel_that_does_not_reach_the_plane_says_so():
     far = Volume(
         np.ones((4, 4, 4)), Grid.axis_aligned((4, 4, 4), spacing=(1, 1, 1), origin=(0, 0, 40)), Quantity.DIFFERENCE
     )
-    _, planes = texts(three_planes_figure([panel(corner()), panel(far)], point_xyz=(2, 2, 0)))
+    sheet = three_planes_sheet([panel(corner()), panel(far)], point_xyz=(2, 2, 0))
+    _, _, planes = texts(sheet)
+    assert not planes_of(sheet)[3].paint((20, 20)).any()
     assert "outside the\nfield of view" in planes[3]
     assert all("outside the\nfield of view" not in planes[i] for i in (0, 1, 2, 4, 5))
 
 
 def test_marks_appear_in_their_planes_only():
-    figure = three_planes_figure([panel(corner())], point_xyz=(0, 0, 0), marks=[(0, 20, 20)])
-    assert [len(axes.lines) for axes in figure.axes[:3]] == [0, 0, 1]
-    (cross,) = figure.axes[2].lines
-    assert cross.get_xydata().tolist() == [[20, 20]]
+    sheet = three_planes_sheet([panel(corner())], point_xyz=(0, 0, 0), marks=[(0, 20, 20), (0, 200, 20)])
+    planes, _ = within(sheet, Line)
+    assert [len(lines) for lines in planes] == [0, 0, 2]
+    for line in planes[2]:
+        # The plane shows 48 mm from anterior to posterior and 45 mm downward from superior, around (1, 1.5) mm.
+        left, top, right, bottom = planes_of(sheet)[2].box
+        x, y = np.mean((line.start, line.end), axis=0)
+        across, down = shown_mm(planes_of(sheet)[2], "columns"), shown_mm(planes_of(sheet)[2], "rows")
+        assert np.interp(x, (left, right), (0, 1)) * (across[1] - across[0]) + across[0] == pytest.approx(20)
+        assert np.interp(y, (top, bottom), (0, 1)) * (down[1] - down[0]) + down[0] == pytest.approx(20)
 
 
 def test_error_panel():
@@ -226,6 +270,11 @@ def test_pyplot_is_never_imported():
         "import sys, numpy as np\n"
         "import medgan.reporting\n"
         "assert 'matplotlib' not in sys.modules and 'jinja2' not in sys.modules\n"
+        "from medgan.geometry import Grid\n"
+        "from medgan.volume import Quantity, Volume\n"
+        "volume = Volume(np.ones((9, 9, 9)), Grid.axis_aligned((9, 9, 9), spacing=(1, 1, 1)), Quantity.HOUNSFIELD)\n"
+        "medgan.reporting.three_planes([medgan.reporting.Panel(volume, 'x', (0, 2))])\n"
+        "assert 'matplotlib' not in sys.modules\n"
         "medgan.reporting.error_strip({'a': [1.0, 2.0]}, label='HU')\n"
         "assert 'matplotlib.pyplot' not in sys.modules and 'torch' not in sys.modules\n"
     )
