@@ -111,6 +111,9 @@ def rows_of(scan: Path, request: BenchRequest) -> list[dict[str, Any]]:
                     ],
                 )
             )
+        if request.quick:
+            why = "the two programs alone take a minute; run without --quick"
+            return [*rows, left_out(WITH, peer=peer_name, why=why, status=NOT_MEASURED)]
         return [*rows, _with_imports(scan, folder, request, choice, peer_name)]
 
 

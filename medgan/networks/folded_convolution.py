@@ -37,6 +37,9 @@ _SLOW_BELOW = 20480
 # channels, which the 14 of two times seven taps fill and seven do not. Of 1, 2, 4 and 8, 2 is the fastest (AVX-512).
 _TOGETHER = 2
 
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""By number of bytes."""
+
 
 def wide(dtype: torch.dtype) -> torch.dtype:
     """Return float32 for narrower types, else the type itself: sums and results are float32 at least."""
@@ -56,14 +59,19 @@ def convolve_transposed(image: Tensor, weight: Tensor, bias: Tensor | None) -> T
 
 
 class _Fold(torch.autograd.Function):
-    """Taps along the last axis as channels: ``out[c * taps + t, ..., k] = image[c, ..., k + t]``."""
+    """Taps along the last axis as channels: ``out[t * channels + c, ..., k] = image[c, ..., k + t]``."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, taps: int) -> Tensor:
         ctx.taps = taps
-        windows = image.unfold(-1, taps, 1).movedim(1, -2)  # (N, ..., K, C, taps)
-        # For one channel this is a view of overlapping windows, which convolutions do not know as channels-last.
-        return windows.flatten(-2).contiguous().movedim(-1, 1)
+        voxels = image.movedim(1, -1).contiguous()  # (N, ..., K, C): a window is one stretch of memory
+        as_whole = _INTEGERS.get(voxels.shape[-1] * voxels.element_size())
+        if as_whole is None:
+            windows = voxels.flatten(-2).unfold(-1, taps * voxels.shape[-1], voxels.shape[-1]).contiguous()
+        else:
+            # All channels of a voxel are copied as one number, which is a quarter faster.
+            windows = voxels.view(as_whole).squeeze(-1).unfold(-1, taps, 1).contiguous().view(image.dtype)
+        return windows.movedim(-1, 1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -71,18 +79,18 @@ class _Fold(torch.autograd.Function):
 
 
 class _UnFold(torch.autograd.Function):
-    """Adjoint of :class:`_Fold`: ``out[c, ..., m] = sum_t folded[c * taps + t, ..., m - t]``."""
+    """Adjoint of :class:`_Fold`: ``out[c, ..., m] = sum_t folded[t * channels + c, ..., m - t]``."""
 
     @staticmethod
     def forward(ctx: Any, folded: Tensor, taps: int) -> Tensor:
         ctx.taps = taps
         length = folded.shape[-1]
-        by_tap = folded.unflatten(1, (-1, taps))
-        shape = (*by_tap.shape[:2], *folded.shape[2:-1], length + taps - 1)
+        by_tap = folded.unflatten(1, (taps, -1))
+        shape = (len(folded), by_tap.shape[2], *folded.shape[2:-1], length + taps - 1)
         # In bfloat16 a sum of seven terms would round seven times.
         image = torch.zeros(shape, dtype=wide(folded.dtype), device=folded.device)
         for tap in range(taps):
-            image[..., tap : tap + length] += by_tap[:, :, tap]
+            image[..., tap : tap + length] += by_tap[:, tap]
         return image.to(folded.dtype)
 
     @staticmethod
@@ -140,10 +148,10 @@ def convolve_few_inputs(image: Tensor, weight: Tensor, bias: Tensor | None) -> T
 
     Notes
     -----
-    ``sum_{c,t} w[o,c,..,t] x[c,..,k+t]`` is a convolution with C * taps channels and a kernel of 1 along the last axis.
+    ``sum_{c,t} w[o,c,..,t] x[c,..,k+t]`` is a convolution with taps * C channels and a kernel of 1 along the last axis.
     """
     taps = weight.shape[-1]
-    folded = weight.movedim(-1, 2).flatten(1, 2).unsqueeze(-1).contiguous()
+    folded = weight.movedim(-1, 1).flatten(1, 2).unsqueeze(-1).contiguous()
     if torch.is_autocast_enabled(image.device.type) and not narrows(image, weight):
         # Fold the half-sized numbers instead of folding first and converting seven times as many.
         image = image.to(torch.get_autocast_dtype(image.device.type))

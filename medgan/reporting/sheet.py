@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from medgan.errors import ReportError
 from medgan.reporting.png import small_png
 from medgan.reporting.slice_pixels import page_colors
 
@@ -173,8 +174,10 @@ def _font(bold: bool, size: float) -> FreeTypeFont:
 
     # Matplotlib brings the letters, and knows the folder too, but takes 0.3 s to be imported.
     found = importlib.util.find_spec("matplotlib")
-    assert found is not None
-    assert found.origin is not None
+    if found is None or found.origin is None:
+        raise ReportError(
+            "Pictures need the letters that Matplotlib brings: it is not installed (pip install matplotlib)."
+        )
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     path = Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / name
     return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)

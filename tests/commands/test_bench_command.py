@@ -195,6 +195,10 @@ def test_the_limb_comes_out_the_same_from_file_to_file(shared_data):
     assert len(found) == 2
     for row in found:
         assert row["ratio"] is not None, row["deviations"]
+    assert rows[-1]["case"] == bench_limb.WITH
+    quick = bench_limb.bench_limb(BenchRequest(tiny=True, quick=True, data_root=shared_data))[-1]
+    assert (quick["case"], quick["status"]) == (bench_limb.WITH, NOT_MEASURED)
+    assert "run without --quick" in quick["notes"][0]
 
 
 def test_the_machine_is_named_and_bfloat16_is_asked_of_its_instructions():

@@ -48,7 +48,7 @@ def test_reflection_is_that_of_torch(extent):
 
 
 @pytest.mark.parametrize("extent", [(8, 9, 10), (9, 11)])
-@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("channels", [1, 2, 3])
 def test_few_inputs(extent, channels):
     dims = len(extent)
     weight = drawn(5, channels, *(7,) * dims, seed=1)
