@@ -189,6 +189,7 @@ def test_without_real_scans_the_limb_says_so_and_a_folder_without_it_is_refused(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning:monai")
 def test_the_limb_comes_out_the_same_from_file_to_file(shared_data):
     rows = bench_limb.bench_limb(BenchRequest(tiny=True, data_root=shared_data))
     found = [row for row in rows if row["status"] == MEASURED]
