@@ -167,7 +167,8 @@ class ModelBundle(Generic[FactsT]):
         Raises
         ------
         BundleError
-            If the network is unknown, its settings do not fit, or a weight is missing, unknown, or of another shape.
+            If the network is unknown, its settings do not fit, or a weight is missing, unknown, of another shape, or
+            not finite.
         """
         return self._built(self.facts.network, WEIGHTS_FILE)
 
@@ -202,6 +203,11 @@ class ModelBundle(Generic[FactsT]):
             f"{key} has shape {tuple(weights[key].shape)}, not {tuple(wanted[key].shape)}"
             for key in wanted
             if key in weights and weights[key].shape != wanted[key].shape
+        ]
+        faults += [
+            f"{key} holds {count} numbers that are not finite"
+            for key, tensor in weights.items()
+            if (count := int((~tensor.isfinite()).sum()))
         ]
         if faults:
             raise BundleError(

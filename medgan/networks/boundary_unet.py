@@ -14,6 +14,7 @@ from medgan.networks.folded_convolution import CHANNELS_LAST, convolve, convolve
 from medgan.networks.form import Form, checked_form, lay_out
 from medgan.networks.initialization import Convolution
 from medgan.networks.residual_discriminator import is_tiny, wide_where_tiny
+from medgan.networks.reused_memory import rectified
 
 
 class SectionPair(nn.Module):
@@ -29,11 +30,11 @@ class SectionPair(nn.Module):
         """Return features of the image's size."""
         for convolution in (self.first, self.second):
             if fast and convolution.kernel_size[2] == 3:
-                hidden = F.relu(convolve_halves(hidden, convolution.weight, convolution.bias, padding=1))
+                hidden = rectified(convolve_halves(hidden, convolution.weight, convolution.bias, padding=1))
             elif convolution.kernel_size[2] == 3:
-                hidden = F.relu(convolve(hidden, convolution.weight, convolution.bias, padding=1))
+                hidden = rectified(convolve(hidden, convolution.weight, convolution.bias, padding=1))
             else:
-                hidden = F.relu(convolution(hidden))
+                hidden = rectified(convolution(hidden))
         return hidden
 
 

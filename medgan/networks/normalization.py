@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from medgan.networks.narrow_gradient import narrows
+from medgan.networks.reused_memory import rectified
 
 _PART = 1 << 18
 """Numbers of an image that are added up at once: a megabyte."""
@@ -102,7 +103,7 @@ def activated_norm(image: Tensor, *, slope: float, eps: float = 1e-5) -> Tensor:
     normalized = instance_norm(image, eps=eps)
     if slope == 1:
         return normalized
-    return F.leaky_relu(normalized, slope) if slope else F.relu(normalized)
+    return rectified(normalized, slope=slope)
 
 
 class _NarrowNorm(torch.autograd.Function):

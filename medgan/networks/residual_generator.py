@@ -24,6 +24,7 @@ from medgan.networks.form import Form, checked_form, lay_out
 from medgan.networks.initialization import Convolution
 from medgan.networks.neighboring_slices import slices_as_channels, slices_as_volume
 from medgan.networks.normalization import activated_norm
+from medgan.networks.reused_memory import added, rectified
 
 Normalization = Literal["instance", "none"]
 _CONVOLUTION: dict[int, type[nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -44,9 +45,9 @@ class ResidualBlock(nn.Module):
         """Return ``image`` plus what the two convolutions add; (N, C, ...) to (N, C, ...)."""
         convolve_3 = convolve_halves_exactly if fast else convolve
         hidden = convolve_3(image, self.first.weight, self.first.bias, padding=1)
-        hidden = activated_norm(hidden, slope=0.0) if normalize else F.relu(hidden)
+        hidden = activated_norm(hidden, slope=0.0) if normalize else rectified(hidden)
         hidden = convolve_3(hidden, self.second.weight, self.second.bias, padding=1)
-        return image + (activated_norm(hidden, slope=1.0) if normalize else hidden)
+        return added(activated_norm(hidden, slope=1.0) if normalize else hidden, image)
 
 
 class ResidualGenerator(nn.Module):
@@ -229,19 +230,19 @@ class ResidualGenerator(nn.Module):
         normalize = self.normalization == "instance"
         convolve_down = convolve_halves_exactly if fast else convolve
         convolve_up = convolve_transposed_halves_exactly if fast else convolve_transposed
-        hidden = activated_norm(hidden, slope=0.0) if normalize else F.relu(hidden)
+        hidden = activated_norm(hidden, slope=0.0) if normalize else rectified(hidden)
         encoded = []
         for down in self.downs:
             encoded.append(hidden)
             hidden = convolve_down(hidden, down.weight, down.bias, stride=2, padding=1)  # type: ignore[arg-type]
-            hidden = activated_norm(hidden, slope=0.0) if normalize else F.relu(hidden)
+            hidden = activated_norm(hidden, slope=0.0) if normalize else rectified(hidden)
         for block in self.blocks:
             hidden = block(hidden, normalize, fast)
         for up in self.ups:
             hidden = convolve_up(hidden, up.weight, up.bias)  # type: ignore[arg-type]
-            hidden = activated_norm(hidden, slope=0.0) if normalize else F.relu(hidden)
+            hidden = activated_norm(hidden, slope=0.0) if normalize else rectified(hidden)
             if self.skips:
-                hidden = hidden + encoded.pop()
+                hidden = added(hidden, encoded.pop())
         return hidden
 
     def _check(self, image: Tensor, body: Tensor | None) -> None:

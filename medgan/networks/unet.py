@@ -14,6 +14,7 @@ from medgan.networks.form import Form, checked_form, lay_out
 from medgan.networks.initialization import Convolution
 from medgan.networks.narrow_gradient import convolved
 from medgan.networks.normalization import instance_norm
+from medgan.networks.reused_memory import rectified
 
 NORMALIZATIONS = ("group", "instance", "none")
 GROUP = 8
@@ -36,7 +37,7 @@ class ConvolutionPair(nn.Module):
         convolve_3 = convolve_halves_exactly if fast else convolve
         for convolution in (self.first, self.second):
             image = convolve_3(image, convolution.weight, convolution.bias, padding=1)
-            image = F.relu(_normalized(image, normalization))
+            image = rectified(_normalized(image, normalization))
         return image
 
 
