@@ -114,10 +114,13 @@ class _ReflectedSum(torch.autograd.Function):
             values, shift = by_tap[:, :, tap], tap - reach
             if shift < 0:
                 total[..., -shift:] += values[..., : length + shift]
-                total[..., :-shift] += values[..., 1 : 1 - shift].flip(-1)
             elif shift > 0:
                 total[..., : length - shift] += values[..., shift:]
-                total[..., length - shift :] += values[..., length - 1 - shift : length - 1].flip(-1)
+            # What a reflection adds, position by position: to turn a few of them around takes longer than all the rest.
+            for k in range(-shift):
+                total[..., k] += values[..., -shift - k]
+            for k in range(shift):
+                total[..., length - 1 - k] += values[..., length - 1 - shift + k]
         return total
 
     @staticmethod
