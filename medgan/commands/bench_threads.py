@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 RUNS = 3
-"""Runs with each number of threads, of which the first finds kernels and memory and the fastest counts."""
+"""Runs with each choice of either side, of which the first finds kernels and memory and the fastest counts."""
 
 
 def fastest_threads(run: Callable[[], object]) -> int:

@@ -25,7 +25,8 @@ WANTED = {"float32": 1.5, "bfloat16": 2.0}
 COSINE_BOUND = 0.01
 """Largest 1 - cosine of the two sides' gradients, tensor by tensor."""
 STATES = 10
-SIDE, QUICK_SIDE, DRIFT_SIDE, DRIFT_STEPS = 64, 40, 32, 4
+SIDE, QUICK_SIDE = 64, 40
+DRIFT_SIDE, DRIFT_STEPS, QUICK_DRIFT_STEPS = 32, 4, 2
 ZERO_BY_CONSTRUCTION = "biases in front of an instance normalization"
 FORMATS = {"float32": "all in float32", "bfloat16": "forward passes in float32, backward passes in bfloat16"}
 """Rounding the forward pass as well would be faster and miss the bound, see :mod:`medgan.networks.narrow_gradient`."""
@@ -45,7 +46,8 @@ def bench_train(request: BenchRequest) -> list[dict[str, Any]]:
     batches = [_batch(side, number) for number in range(2)]
     layout = _tuned(states["peer"], batches[0], settings)
     current: dict[str, Any] = {"state": deepcopy(states["peer"].state_dict()), "number": 0}
-    small = [_batch(drift_side, number) for number in range(1 if request.tiny else DRIFT_STEPS)]
+    drifts = 1 if request.tiny else QUICK_DRIFT_STEPS if request.quick else DRIFT_STEPS
+    small = [_batch(drift_side, number) for number in range(drifts)]
     worst: dict[str, float] = dict.fromkeys(request.precisions, 0.0)
 
     def begin(name: str) -> None:
