@@ -255,8 +255,8 @@ class TestDamage:
             ({"stem__bias": None}, "do not fit its network: stem.bias is missing"),
             ({"extra": torch.zeros(1)}, "do not fit its network: extra is unknown"),
             ({"head__bias": torch.zeros(2)}, "head.bias has shape (2,), not (1,)"),
-            ({"head__bias": torch.tensor([float("nan")])}, "head.bias holds 1 numbers that are not finite"),
-            ({"stem__bias": torch.tensor([1.0, float("-inf")])}, "stem.bias holds 1 numbers that are not finite"),
+            ({"head__bias": torch.tensor([float("nan")])}, "head.bias holds NaN or infinity"),
+            ({"stem__bias": torch.tensor([1.0, float("-inf")])}, "stem.bias holds NaN or infinity"),
             (
                 {"stem__bias": None, "extra": torch.zeros(1), "head__bias": torch.zeros(2)},
                 "stem.bias is missing; extra is unknown; head.bias has shape (2,), not (1,)",
