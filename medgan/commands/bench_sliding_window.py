@@ -6,14 +6,13 @@ that are fastest for it on this machine.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from medgan.commands.bench_threads import RUNS
+from medgan.commands.bench_threads import fastest_seconds
 
 if TYPE_CHECKING:
     import torch
@@ -130,13 +129,8 @@ class SlidingWindow:
         self.choice = choice
         windows = torch.zeros(choice.batch, 2, *self._layout.patch)
         windows[:, 1] = 1.0
-        seconds = []
         with torch.inference_mode():
-            for _ in range(RUNS):
-                begun = time.perf_counter()
-                self._window(windows)
-                seconds.append((time.perf_counter() - begun) / choice.batch)
-        return min(seconds)
+            return fastest_seconds(lambda: self._window(windows)) / choice.batch
 
 
 def _memory_format(choice: PeerChoice) -> torch.memory_format:

@@ -1,4 +1,4 @@
-"""How many threads a side of a comparison works with."""
+"""What a side of a comparison is fastest with, before the rounds that count."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ RUNS = 3
 """Runs with each choice of either side, of which the first finds kernels and memory and the fastest counts."""
 
 
+def fastest_seconds(run: Callable[[], object]) -> float:
+    """Return the seconds of the fastest of :data:`RUNS` runs."""
+    seconds = []
+    for _ in range(RUNS):
+        begun = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - begun)
+    return min(seconds)
+
+
 def fastest_threads(run: Callable[[], object]) -> int:
     """Return the number of threads that medgan is faster with, one or all, as the peer gets the better too."""
     import torch
@@ -17,12 +27,7 @@ def fastest_threads(run: Callable[[], object]) -> int:
     seconds = {}
     for threads in dict.fromkeys((torch.get_num_threads(), 1)):
         with torch_threads(threads):
-            runs = []
-            for _ in range(RUNS):
-                begun = time.perf_counter()
-                run()
-                runs.append(time.perf_counter() - begun)
-        seconds[threads] = min(runs)
+            seconds[threads] = fastest_seconds(run)
     return min(seconds, key=seconds.__getitem__)
 
 

@@ -6,12 +6,12 @@ on, so that gradients are compared at different stages of a training.
 
 from __future__ import annotations
 
-import time
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from medgan.commands.bench_case import Deviation, compared, left_out
 from medgan.commands.bench_settings import BFLOAT16_ABSENT, BenchRequest
+from medgan.commands.bench_threads import fastest_seconds
 from medgan.commands.bench_timing import Side, in_turns
 
 if TYPE_CHECKING:
@@ -164,11 +164,7 @@ def _tuned(state: CycleGANState, batch: CycleGANBatch, settings: CycleGANSetting
     for name, layout in formats.items():
         for network in _networks(state).values():
             network.to(memory_format=layout)
-        # The first step of all finds memory and kernels.
-        for _ in range(1 if seconds else 2):
-            begun = time.perf_counter()
-            step(state, batch, settings, torch_generator(1), precision="float32")
-            seconds[name] = time.perf_counter() - begun
+        seconds[name] = fastest_seconds(lambda: step(state, batch, settings, torch_generator(1), precision="float32"))
     best = min(seconds, key=seconds.__getitem__)
     for network in _networks(state).values():
         network.to(memory_format=formats[best])

@@ -30,11 +30,12 @@ class SectionPair(nn.Module):
         """Return features of the image's size."""
         for convolution in (self.first, self.second):
             if fast and convolution.kernel_size[2] == 3:
-                hidden = rectified(convolve_halves(hidden, convolution.weight, convolution.bias, padding=1))
+                hidden = convolve_halves(hidden, convolution.weight, convolution.bias, padding=1)
             elif convolution.kernel_size[2] == 3:
-                hidden = rectified(convolve(hidden, convolution.weight, convolution.bias, padding=1))
+                hidden = convolve(hidden, convolution.weight, convolution.bias, padding=1)
             else:
-                hidden = rectified(convolution(hidden))
+                hidden = convolution(hidden)
+            hidden = rectified(hidden)
         return hidden
 
 
